@@ -1,0 +1,67 @@
+"""kregtools keeps Keras training healthy.
+
+Importing the package is cheap: it loads no backend, so that a run copied from a cluster can be diagnosed on a
+machine without TensorFlow, JAX or PyTorch. The layers and initializers are registered with Keras as soon as Keras
+itself is imported, before or after this package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "diagnose": "kregtools.diagnosis",
+    "load": "kregtools.run",
+    "recalibrate": "kregtools.normalization",
+    "tune": "kregtools.tuning",
+    "variance_shift": "kregtools.normalization",
+}
+_SUBMODULES = (
+    "callbacks",
+    "causes",
+    "datasets",
+    "diagnosis",
+    "errors",
+    "initializers",
+    "layers",
+    "models",
+    "normalization",
+    "record",
+    "report",
+    "symptoms",
+    "tuning",
+)
+
+__all__ = [*_HOME, *_SUBMODULES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+if TYPE_CHECKING:
+    from kregtools.diagnosis import diagnose as diagnose
+    from kregtools.normalization import recalibrate as recalibrate
+    from kregtools.normalization import variance_shift as variance_shift
+    from kregtools.run import load as load
+    from kregtools.tuning import tune as tune
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if name in _SUBMODULES:
+        return importlib.import_module(f"kregtools.{name}")
+    raise AttributeError(f"module 'kregtools' has no attribute {name!r}. Available: {', '.join(__all__)}.")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
+def _register_with_keras(_keras: object) -> None:
+    importlib.import_module("kregtools.initializers")
+    importlib.import_module("kregtools.layers")
+
+
+wrapt.register_post_import_hook(_register_with_keras, "keras")
