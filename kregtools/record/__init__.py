@@ -1,0 +1,8 @@
+"""What a monitored run leaves behind: plain arrays with names and steps, readable without a backend."""
+
+from kregtools.record.baseline import constant_loss
+from kregtools.record.example import example
+from kregtools.record.journal import Journal, journal_path
+from kregtools.record.record import Key, Record, Sample
+
+__all__ = ["Journal", "Key", "Record", "Sample", "constant_loss", "example", "journal_path"]

@@ -1,0 +1,64 @@
+"""The sampled train function on the TensorFlow backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kregtools.capture.recorder import Layout, Recorder
+from kregtools.capture.taps import listening
+
+WATCH = "kregtools"
+
+
+def build(model: keras.Model) -> tuple[Callable[..., Any], list[Layout]]:
+    """A train function like the model's own, made from the same `train_step`, that also hands out statistics.
+
+    Returns:
+        The function, whose result is `{"logs": what train_step returned, "kregtools": payload}`, and the list of
+        layouts that it extends as it is traced; `payload["layout"]` is an index into that list.
+    """
+    train_step = model.train_step
+    layouts: list[Layout] = []
+
+    def sampled_step(data: Any) -> dict[str, Any]:
+        recorder = Recorder(model, _reachable())
+        with listening(model, recorder):
+            logs = train_step(data)
+        layout, payload = recorder.finish()
+        if layout not in layouts:
+            layouts.append(layout)
+        return {"logs": logs, WATCH: {**payload, "layout": tf.constant(layouts.index(layout))}}
+
+    return _make_train_function(model, sampled_step), layouts
+
+
+def reason_not_to_watch(model: keras.Model) -> str | None:
+    """Why the model's steps cannot be looked into, or `None` where they can."""
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    return f"it is trained on {replicas} replicas" if replicas > 1 else None
+
+
+def _make_train_function(model: keras.Model, train_step: Callable[..., Any]) -> Callable[..., Any]:
+    plain, own_step = model.train_function, model.__dict__.get("train_step")
+    object.__setattr__(model, "train_step", train_step)
+    try:
+        model.make_train_function(force=True)
+        return model.train_function
+    finally:
+        model.train_function = plain
+        if own_step is None:
+            object.__delattr__(model, "train_step")
+        else:
+            object.__setattr__(model, "train_step", own_step)
+
+
+def _reachable() -> Callable[[Any], bool]:
+    # Inside a loop or a branch a tensor belongs to a graph of its own, and cannot be read outside it.
+    if tf.executing_eagerly():
+        return lambda tensor: not tf.is_symbolic_tensor(tensor)
+    graph = tf.compat.v1.get_default_graph()
+    return lambda tensor: getattr(tensor, "graph", None) is graph

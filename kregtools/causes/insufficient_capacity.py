@@ -1,0 +1,85 @@
+"""A network too small for the task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kregtools.causes.cause import Cause, CauseRule, Remedy
+from kregtools.causes.evidence import hidden_layers, joined, kernel_updates, layers
+from kregtools.record import Record, example
+from kregtools.symptoms import Symptom
+
+MOVING = 1e-5
+UNDERFIT = {"loss": [0.70, 0.66, 0.65, 0.65, 0.65, 0.65], "val_loss": [0.66] * 6}
+BINARY = {"losses": [{"name": "binary_crossentropy"}]}
+
+
+class InsufficientCapacity(CauseRule):
+    """The network is too small to fit the training data.
+
+    How it is told: it underfits although nothing keeps it from learning: the gradients reach every layer, the
+    steps are neither too large nor too small, and there is no strong regularization. That is evidence by exclusion,
+    so the confidence is moderate; labels that are noise look the same.
+
+    What to do: more units, then more layers, until the training loss falls.
+    """
+
+    name = "insufficient_capacity"
+    explains = ("underfit",)
+    SICK: ClassVar = (
+        example(
+            logs=UNDERFIT,
+            facts={**BINARY, "layers": [{"name": "dense", "class": "Dense", "units": 2, "weights": ["kernel"]}]},
+        ),
+    )
+    HEALTHY: ClassVar = (
+        example(
+            logs=UNDERFIT,
+            facts={**BINARY, "layers": [{"name": "drop", "class": "Dropout", "rate": 0.9, "weights": []}]},
+        ),
+    )
+
+    def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
+        if set(symptoms) - {"underfit"} or self._over_regularized(record):
+            return None
+        moving = np.nan_to_num(kernel_updates(record)[1])
+        if moving.size and np.median(moving.max(axis=1)) < MOVING:
+            return None
+        hidden = hidden_layers(record)
+        parameters = (record.facts.get("model") or {}).get("parameters")
+        size = f"{parameters:,} parameters" if parameters else "its size"
+        return self.found(
+            symptoms,
+            0.6 if hidden else 0.75,
+            f"Gradients and steps are sound and nothing regularizes strongly: with {size} the network fits no better.",
+            self._remedy(hidden, symptoms["underfit"]),
+        )
+
+    def _over_regularized(self, record: Record) -> bool:
+        rates = [layer["rate"] for layer in layers(record) if "Dropout" in layer["class"] and layer.get("rate")]
+        penalty, value = record.series("", "loss", "penalty"), record.series("", "loss", "value")
+        heavy = bool(len(value)) and bool(penalty[-1] > 0.5 * value[-1])
+        return heavy or max(rates, default=0.0) > 0.7
+
+    def _remedy(self, hidden: list[dict[str, Any]], underfit: Symptom) -> Remedy:
+        units = [layer["units"] for layer in hidden if layer.get("units")]
+        if units:
+            text = f"Give {joined([layer['name'] for layer in hidden])} four times the units"
+            code = "\n".join(
+                f'x = keras.layers.{layer["class"]}({4 * layer["units"]}, activation="{layer.get("activation")}")(x)'
+                if layer["class"] == "Dense"
+                else f"# {layer['name']}: {4 * layer['units']} filters"
+                for layer in hidden
+                if layer.get("units")
+            )
+        else:
+            text = "Add a hidden layer before the output"
+            code = 'x = keras.layers.Dense(64, activation="relu")(x)'
+        return Remedy(
+            f"{text}. The training loss should fall below {underfit.evidence['loss']:.3g}; where it does not, the "
+            "inputs do not hold what the labels ask for, or the labels are noise.",
+            code,
+        )

@@ -1,0 +1,189 @@
+"""The diagnosis of a record: what it shows, what explains it, what to change."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import pandas as pd
+
+from kregtools import causes as cause_rules
+from kregtools import symptoms as symptom_rules
+from kregtools.causes import Cause
+from kregtools.record import Record
+from kregtools.symptoms import CannotCheckError, Symptom
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Verdict = Literal["healthy", "overfit", "underfit", "sick", "undetermined"]
+Found = TypeVar("Found")
+
+SEVERITIES = ("critical", "warning", "info")
+
+
+@dataclass(frozen=True)
+class Unchecked:
+    """Something that could not be judged.
+
+    Attributes:
+        name: The symptom or cause.
+        reason: What is missing, and what to pass so that it can be judged.
+        error: The traceback, where its rule failed.
+    """
+
+    name: str
+    reason: str
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a record shows, why, and what to change.
+
+    Every symptom that kregtools knows is in exactly one of `symptoms`, `passed`, `unchecked` and `ignored`.
+
+    Attributes:
+        verdict: `"sick"` where a critical symptom was found; else `"overfit"` or `"underfit"`; `"healthy"` only where
+            every check ran and passed; else `"undetermined"`.
+        symptoms: What was found, the most severe first.
+        causes: What explains it, the most probable first.
+        passed: The symptoms that were looked for and not found.
+        unchecked: What could not be judged, and what to pass so that it can be.
+        ignored: The symptoms that were not looked for because the user said so.
+    """
+
+    verdict: Verdict
+    symptoms: tuple[Symptom, ...]
+    causes: tuple[Cause, ...]
+    passed: tuple[str, ...]
+    unchecked: tuple[Unchecked, ...]
+    ignored: tuple[str, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """One row for everything judged: kind, name, state, layers, first_step, message."""
+        rows: list[tuple[object, ...]] = [
+            ("symptom", s.name, s.severity, ", ".join(s.layers), s.first_step, s.message) for s in self.symptoms
+        ]
+        rows += [("cause", c.name, f"{c.confidence:.2f}", "", None, c.reason) for c in self.causes]
+        rows += [("symptom", name, "passed", "", None, "") for name in self.passed]
+        rows += [("symptom", u.name, "failed" if u.error else "unchecked", "", None, u.reason) for u in self.unchecked]
+        rows += [("symptom", name, "ignored", "", None, "") for name in self.ignored]
+        return pd.DataFrame(rows, columns=["kind", "name", "state", "layers", "first_step", "message"])
+
+    def __rich__(self) -> RenderableType:
+        from kregtools.report.text import diagnosis_text
+
+        return diagnosis_text(self)
+
+    def __str__(self) -> str:
+        from kregtools.report.text import plain
+
+        return plain(self)
+
+    def __repr__(self) -> str:
+        found = ", ".join(symptom.name for symptom in self.symptoms) or "no symptoms"
+        return f"<Diagnosis: {self.verdict}; {found}>"
+
+    def _repr_html_(self) -> str:
+        from kregtools.report.text import as_html
+
+        return as_html(self)
+
+
+def diagnose(record: Record, ignore: Collection[str] = ()) -> Diagnosis:
+    """Judges a record.
+
+    A rule that fails is listed in `unchecked` with its traceback; it neither ends the diagnosis nor counts as passed.
+
+    Args:
+        record: What a run showed.
+        ignore: Names of symptoms and causes that are not looked for.
+
+    Returns:
+        The diagnosis.
+
+    Raises:
+        ValueError: If `ignore` names something unknown.
+    """
+    check_names("ignore", ignore)
+    found: dict[str, Symptom] = {}
+    passed: list[str] = []
+    unchecked: list[Unchecked] = []
+    for rule in _wanted(symptom_rules.SYMPTOMS, ignore):
+        symptom = _tried(rule.name, lambda rule=rule: rule.check(record), unchecked)
+        if isinstance(symptom, Symptom):
+            found[rule.name] = symptom
+        elif symptom is None:
+            passed.append(rule.name)
+    symptoms = tuple(sorted(found.values(), key=lambda symptom: SEVERITIES.index(symptom.severity)))
+    return Diagnosis(
+        verdict=_verdict(found, unchecked),
+        symptoms=symptoms,
+        causes=_causes(record, found, ignore, unchecked),
+        passed=tuple(passed),
+        unchecked=tuple(unchecked),
+        ignored=tuple(name for name in known_names(symptom_rules.SYMPTOMS) if name in ignore),
+    )
+
+
+def known_names(rules: Iterable[object]) -> tuple[str, ...]:
+    """The names of rules."""
+    return tuple(rule.name for rule in rules)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def check_names(argument: str, names: Collection[str], causes: bool = True) -> None:
+    """Refuses names that no symptom (and no cause) has.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    rules = [*symptom_rules.SYMPTOMS, *(cause_rules.CAUSES if causes else ())]
+    wrong = [names] if isinstance(names, str) else [name for name in names if name not in known_names(rules)]
+    if wrong:
+        expected = "a tuple of names" if isinstance(names, str) else "names"
+        raise ValueError(
+            f"Invalid value for argument `{argument}`. Received: {argument}={names!r}. "
+            f"Expected {expected} out of: {', '.join(sorted(known_names(rules)))}."
+        )
+
+
+def _wanted(rules: Iterable[Found], ignore: Collection[str]) -> list[Found]:
+    return [rule for rule in rules if rule.name not in ignore]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _tried(name: str, check: Callable[[], Found], unchecked: list[Unchecked]) -> Found | Unchecked:
+    try:
+        result = check()
+        if result is not None and not isinstance(result, (Symptom, Cause)):
+            raise TypeError(f"the rule returned {result!r}, not a Symptom, a Cause or None")
+        return result
+    except CannotCheckError as missing:
+        unchecked.append(Unchecked(name, str(missing)))
+    except Exception as error:
+        reason = f"its rule failed ({type(error).__name__}: {error}); please report this"
+        unchecked.append(Unchecked(name, reason, traceback.format_exc()))
+    return unchecked[-1]
+
+
+def _causes(
+    record: Record, found: dict[str, Symptom], ignore: Collection[str], unchecked: list[Unchecked]
+) -> tuple[Cause, ...]:
+    named = []
+    for rule in _wanted(cause_rules.CAUSES, ignore):
+        if any(name in found for name in rule.explains):
+            cause = _tried(rule.name, lambda rule=rule: rule.check(record, found), unchecked)
+            if isinstance(cause, Cause):
+                named.append(cause)
+    return tuple(sorted(named, key=lambda cause: -cause.confidence))
+
+
+def _verdict(found: dict[str, Symptom], unchecked: list[Unchecked]) -> Verdict:
+    if any(symptom.severity == "critical" for symptom in found.values()):
+        return "sick"
+    for verdict in ("overfit", "underfit"):
+        if verdict in found:
+            return verdict
+    return "undetermined" if unchecked or found else "healthy"

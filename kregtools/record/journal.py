@@ -1,0 +1,106 @@
+"""The record on disk: JSON lines, only ever appended to."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from kregtools.errors import KregtoolsWarning, RecordError
+
+SCHEMA = 1
+FILENAME = "record.jsonl"
+
+
+def jsonable(value: Any) -> Any:
+    """`value` with every non-finite float replaced by `None`: JSON knows no NaN."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item) for item in value]
+    if isinstance(value, (str, int, bool)) or value is None:
+        return value
+    return str(value)
+
+
+def journal_path(place: str | Path) -> Path:
+    """The journal in the directory `place`, or `place` itself if that is a file."""
+    path = Path(place)
+    return path if path.is_file() else path / FILENAME
+
+
+class Journal:
+    """Appends entries to a new file; the file is closed between writes, so that nothing is held over a crash.
+
+    Raises:
+        FileExistsError: If `directory` holds a journal already: two runs never share one.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.path = Path(directory) / FILENAME
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.open("x").close()
+        self.append([{"schema": SCHEMA}])
+
+    def append(self, entries: Iterable[dict[str, Any]]) -> None:
+        lines = "".join(json.dumps(jsonable(entry), allow_nan=False) + "\n" for entry in entries)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """Yields the entries of the journal at `path`.
+
+    A last line that a crash cut short is dropped with a warning; damage anywhere else is an error.
+
+    Raises:
+        FileNotFoundError: If there is no journal.
+        RecordError: If a line is not an entry, or the schema is one this version does not know.
+    """
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no record at '{path}'. Expected the directory that was given to "
+            f"`HealthMonitor(directory=...)`, which holds a file named '{FILENAME}'."
+        )
+    lines = path.read_bytes().split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+            if not isinstance(entry, dict):
+                raise ValueError("not a JSON object")
+        except ValueError as error:
+            if number == len(lines) > 1:
+                warnings.warn(
+                    f"The last line of the record '{path}' is incomplete and was dropped: the run ended while it "
+                    "was being written. Everything before it was read.",
+                    KregtoolsWarning,
+                    stacklevel=2,
+                )
+                return
+            raise RecordError(
+                f"The record '{path}' is damaged: line {number} of {len(lines)} cannot be read ({error}). "
+                "Expected one JSON object a line. Restore the file from a copy, or delete it from that line on to "
+                "keep what comes before."
+            ) from error
+        if number == 1:
+            _check_schema(entry, path)
+        yield entry
+
+
+def _check_schema(header: dict[str, Any], path: Path) -> None:
+    if header.get("schema") != SCHEMA:
+        raise RecordError(
+            f"The record '{path}' has a schema this version of kregtools does not know. "
+            f"Received: schema={header.get('schema')!r}. Expected: {SCHEMA}. "
+            "Read it with the version of kregtools that wrote it, or a newer one."
+        )

@@ -1,0 +1,72 @@
+"""ReLU units that never fire."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from kregtools.record import Record, example
+from kregtools.symptoms.evidence import first_step, require_samples
+from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
+
+SHARE = 0.5
+
+
+def _dead(*dead: float) -> dict[tuple[str, str, str], list[float]]:
+    return {
+        ("dense", "activation", "dead_units"): list(dead),
+        ("dense", "activation", "units"): [64.0] * len(dead),
+        ("dense", "activation", "zero_fraction"): [0.75] * len(dead),
+    }
+
+
+class DeadRelu(SymptomRule):
+    """At least half of a layer's ReLU units are off for every row.
+
+    How it is detected: units whose output is zero for all of the last 256 rows or more that were sampled, not zeros: a
+    sparse unit is off for most rows and works well. It must show in the last two samples.
+
+    Why it matters: a unit that is off for all data has no gradient and never comes back; the layer is as narrow as
+    the units that are left.
+
+    What to do: see the cause; a lower learning rate, an initializer for relu, or leaky_relu.
+
+    Threshold: half of the units is SageMaker Debugger's rule for a layer.
+    """
+
+    name = "dead_relu"
+    SICK: ClassVar = (example(series=_dead(float("nan"), 20, 40, 48)), example(series=_dead(64, 64)))
+    HEALTHY: ClassVar = (
+        example(series=_dead(float("nan"), 0, 2, 2)),
+        example(series=_dead(10, 40, 20, 20)),
+        example(series={("dense", "kernel", "gradient_rms"): [0.1, 0.1]}),
+    )
+
+    def check(self, record: Record) -> Symptom | None:
+        require_samples(record)
+        layers, dead = record.matrix("activation", "dead_units")
+        if not layers:
+            return None
+        share = dead / record.matrix("activation", "units")[1]
+        measured = np.isfinite(share).any(axis=1)
+        if np.count_nonzero(measured) < 2:
+            raise CannotCheckError(
+                "too few rows were sampled to tell dead units from sparse ones: train longer, or lower `sample_every`"
+            )
+        last = share[measured][-2:]
+        dying = (last >= SHARE).all(axis=0)
+        if not dying.any():
+            return None
+        worst = int(np.argmax(np.where(dying, last[-1], 0)))
+        names = tuple(layer for layer, shown in zip(layers, dying, strict=True) if shown)
+        return Symptom(
+            self.name,
+            "critical",
+            f"{last[-1, worst]:.0%} of the units of {layers[worst]} are off for every row"
+            + (f", and at least half in {len(names) - 1} other layers" if len(names) > 1 else "")
+            + f"; healthy is below {SHARE:.0%}.",
+            names,
+            first_step(record, (share[:, dying] >= SHARE).any(axis=1)),
+            {"dead_fraction": float(last[-1, worst]), "threshold": SHARE},
+        )

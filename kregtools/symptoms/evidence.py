@@ -1,0 +1,82 @@
+"""What several symptoms need to know of a record."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kregtools.record import Record, constant_loss
+from kregtools.symptoms.symptom import CannotCheckError
+
+LEAST_EPOCHS = 3
+
+
+def require_samples(record: Record, least: int = 1) -> None:
+    """Refuses a record that holds fewer sampled steps than that."""
+    reason = record.facts.get("watching", {}).get("reason")
+    if reason:
+        raise CannotCheckError(f"the training steps were not looked into: {reason}")
+    if not record.samples and not record.facts.get("watching", {}).get("taps"):
+        raise CannotCheckError("the training steps were not looked into: use HealthMonitor in place of FitDiagnosis")
+    if len(record.samples) < least:
+        raise CannotCheckError(
+            f"{len(record.samples)} training steps were sampled and {least} are needed: train longer, or lower "
+            "`sample_every`"
+        )
+
+
+def require_epochs(record: Record, least: int = LEAST_EPOCHS) -> None:
+    """Refuses a record that holds fewer epochs than that."""
+    if len(record.logs) < least:
+        raise CannotCheckError(f"{len(record.logs)} epochs were run and {least} are needed: raise `epochs`")
+
+
+def validation_loss(record: Record) -> np.ndarray:
+    """The validation loss by epoch, or a refusal where there is none."""
+    losses = record.log("val_loss")
+    if not np.isfinite(losses).any():
+        raise CannotCheckError("there is no validation loss: pass `validation_data` or `validation_split` to `fit`")
+    return losses
+
+
+def kernel_gradients(record: Record) -> tuple[list[str], np.ndarray]:
+    """RMS gradient of every kernel: the layers in forward order, values `(samples, layers)`."""
+    return record.matrix("kernel", "gradient_rms")
+
+
+def data_loss(record: Record) -> np.ndarray:
+    """The training loss by epoch without the regularization penalties that Keras adds to it."""
+    penalties = record.series("", "loss", "penalty")
+    epochs = np.array([sample.epoch for sample in record.samples])
+    means = [_mean(penalties[epochs == epoch]) if len(epochs) else 0.0 for epoch in record.epochs]
+    return record.log("loss") - np.array(means)
+
+
+def initial_loss(record: Record) -> float:
+    """The loss that a run has before it learned anything: the best constant's, else what it began with."""
+    constant = constant_loss(record)
+    if constant is not None:
+        return constant
+    sampled = record.series("", "loss", "value")
+    return float(sampled[0]) if len(sampled) and np.isfinite(sampled[0]) else _first(record.log("loss"))
+
+
+def still_learning(record: Record) -> bool:
+    """Whether the last loss known is above half of the initial one; a run that converged has small gradients."""
+    losses = data_loss(record)
+    last = _first(losses[::-1]) if len(losses) else _first(record.series("", "loss", "value")[::-1])
+    return not last <= 0.5 * initial_loss(record)
+
+
+def first_step(record: Record, shown: np.ndarray) -> int:
+    """The first sampled step for which `shown`, booleans of shape `(samples,)`, holds."""
+    return int(record.steps[np.argmax(shown)])
+
+
+def _first(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite[0]) if len(finite) else float("nan")
+
+
+def _mean(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else 0.0
