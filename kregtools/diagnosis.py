@@ -62,6 +62,13 @@ class Diagnosis:
     unchecked: tuple[Unchecked, ...]
     ignored: tuple[str, ...]
 
+    @property
+    def coverage(self) -> tuple[int, int]:
+        """How many symptoms were looked for with success, out of how many that were to be looked for."""
+        ran = len(self.passed) + len(self.symptoms)
+        failed = [item for item in self.unchecked if item.name in known_names(symptom_rules.SYMPTOMS)]
+        return ran, ran + len(failed)
+
     def frame(self) -> pd.DataFrame:
         """One row for everything judged: kind, name, state, layers, first_step, message."""
         rows: list[tuple[object, ...]] = [

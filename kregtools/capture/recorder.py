@@ -123,9 +123,7 @@ class Recorder:
         for name, tensor in self._firing.items():
             scalars[name, "activation", "rows"] = ops.cast(ops.shape(tensor)[0], "float32")
         firing = [reduce.firing(tensor) for tensor in self._firing.values()]
-        layout = Layout(
-            tuple(scalars), tuple((name, tensor.shape[-1]) for name, tensor in self._firing.items())
-        )
+        layout = Layout(tuple(scalars), tuple((name, tensor.shape[-1]) for name, tensor in self._firing.items()))
         payload = {
             "scalars": ops.stack([ops.cast(value, "float32") for value in scalars.values()])
             if scalars

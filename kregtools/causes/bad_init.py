@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import joined, layers
+from kregtools.causes.evidence import joined, layer_code, layers
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
@@ -70,14 +70,15 @@ class BadInit(CauseRule):
 
     def _remedy(self, record: Record, names: list[str]) -> Remedy:
         facts = {layer["name"]: layer for layer in layers(record)}
-        activation = facts.get(names[-1], {}).get("activation") or "relu"
+        last = facts.get(names[-1], {"class": "Dense"})
+        activation = last.get("activation") or "relu"
         rate = max((layer["rate"] or 0.0 for layer in facts.values() if layer["class"] == "Dropout"), default=0.0)
-        current = (facts.get(names[-1], {}).get("kernel_initializer") or {}).get("class")
+        current = (last.get("kernel_initializer") or {}).get("class")
         return Remedy(
             f"Initialize {joined(names)} for {activation}"
             + (f" after dropout {rate:g}" if rate else "")
             + (f" in place of {current}" if current else "")
             + ". The output std then stays the same from layer to layer, and every layer gets a gradient.",
             f'initializer = kregtools.initializers.DropoutAware("{activation}", rate={rate:g})\n'
-            f'keras.layers.Dense(units, activation="{activation}", kernel_initializer=initializer)',
+            + layer_code(last, kernel_initializer="initializer"),
         )

@@ -47,3 +47,12 @@ def joined(names: list[str], most: int = 4) -> str:
     """The names as a list in a sentence."""
     shown = names[:most] + ([f"{len(names) - most} more"] if len(names) > most else [])
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def layer_code(layer: dict[str, Any], units: int | None = None, **arguments: str) -> str:
+    """The line that makes the layer, with other arguments."""
+    size = units or layer.get("units") or "units"
+    given = {"activation": f'"{layer.get("activation") or "relu"}"', **arguments}
+    kernel = "" if layer.get("class") == "Dense" else ", kernel_size"
+    listed = ", ".join(f"{name}={value}" for name, value in given.items())
+    return f"x = keras.layers.{layer.get('class', 'Dense')}({size}{kernel}, {listed})(x)"

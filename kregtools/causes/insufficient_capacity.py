@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import hidden_layers, joined, kernel_updates, layers
+from kregtools.causes.evidence import hidden_layers, joined, kernel_updates, layer_code, layers
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
 MOVING = 1e-5
+WIDER = 4
 UNDERFIT = {"loss": [0.70, 0.66, 0.65, 0.65, 0.65, 0.65], "val_loss": [0.66] * 6}
 BINARY = {"losses": [{"name": "binary_crossentropy"}]}
 
@@ -32,7 +33,10 @@ class InsufficientCapacity(CauseRule):
     SICK: ClassVar = (
         example(
             logs=UNDERFIT,
-            facts={**BINARY, "layers": [{"name": "dense", "class": "Dense", "units": 2, "weights": ["kernel"]}]},
+            facts={
+                **BINARY,
+                "layers": [{"name": "dense", "class": "Dense", "units": 2, "weights": ["kernel"]}],
+            },
         ),
     )
     HEALTHY: ClassVar = (
@@ -65,21 +69,15 @@ class InsufficientCapacity(CauseRule):
         return heavy or max(rates, default=0.0) > 0.7
 
     def _remedy(self, hidden: list[dict[str, Any]], underfit: Symptom) -> Remedy:
-        units = [layer["units"] for layer in hidden if layer.get("units")]
-        if units:
-            text = f"Give {joined([layer['name'] for layer in hidden])} four times the units"
-            code = "\n".join(
-                f'x = keras.layers.{layer["class"]}({4 * layer["units"]}, activation="{layer.get("activation")}")(x)'
-                if layer["class"] == "Dense"
-                else f"# {layer['name']}: {4 * layer['units']} filters"
-                for layer in hidden
-                if layer.get("units")
-            )
+        sized = [layer for layer in hidden if layer.get("units")]
+        if sized:
+            text = f"Give {joined([layer['name'] for layer in sized])} {WIDER} times the units"
+            lines = [layer_code(layer, units=WIDER * layer["units"]) for layer in sized]
         else:
             text = "Add a hidden layer before the output"
-            code = 'x = keras.layers.Dense(64, activation="relu")(x)'
+            lines = [layer_code({"class": "Dense", "units": 64})]
         return Remedy(
             f"{text}. The training loss should fall below {underfit.evidence['loss']:.3g}; where it does not, the "
             "inputs do not hold what the labels ask for, or the labels are noise.",
-            code,
+            "\n".join(dict.fromkeys(lines)),
         )

@@ -6,16 +6,24 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import hidden_layers, joined, layers
+from kregtools.causes.evidence import hidden_layers, joined, layer_code, layers
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
 STRONG_RATE = 0.5
+PENALTY = 1e-4
 OVERFIT = {"loss": [0.6, 0.3, 0.2, 0.1, 0.05], "val_loss": [0.5, 0.35, 0.36, 0.45, 0.5]}
 
 
 def _dense(name: str, **facts: Any) -> dict[str, Any]:
-    return {"name": name, "class": "Dense", "units": 16, "activation": "relu", "weights": ["bias", "kernel"], **facts}
+    return {
+        "name": name,
+        "class": "Dense",
+        "units": 16,
+        "activation": "relu",
+        "weights": ["bias", "kernel"],
+        **facts,
+    }
 
 
 class MissingRegularization(CauseRule):
@@ -50,35 +58,32 @@ class MissingRegularization(CauseRule):
         penalized = any(layer.get("regularized") for layer in layers(record))
         if penalized and rates and max(rates) >= STRONG_RATE:
             return None
-        confidence = 0.9 if not (penalized or rates) else 0.6
-        present = " and ".join(
-            [f"dropout {max(rates):g}"] * bool(rates) + ["a weight penalty"] * penalized
+        present = [f"dropout {max(rates):g}"] if rates else []
+        present += ["a weight penalty"] if penalized else []
+        return self.found(
+            symptoms,
+            0.6 if present else 0.9,
+            f"The network has {'only ' + ' and '.join(present) if present else 'no dropout and no weight penalty'}.",
+            self._remedy(record, symptoms["overfit"], rates, penalized),
         )
-        reason = f"The network has {'only ' + present if present else 'no dropout and no weight penalty'}."
-        return self.found(symptoms, confidence, reason, self._remedy(record, symptoms["overfit"], rates, penalized))
 
     def _remedy(self, record: Record, overfit: Symptom, rates: list[float], penalized: bool) -> Remedy:
         hidden = hidden_layers(record)
         where = joined([layer["name"] for layer in hidden]) if hidden else "the hidden layers"
-        onset = int(overfit.evidence["onset_epoch"])
-        steps = []
-        if not rates or max(rates) < STRONG_RATE:
-            steps.append(f"put Dropout({STRONG_RATE:g}) after {where}")
-        if not penalized:
-            steps.append(f"add an L2 penalty of 1e-4 to the kernel{'s' if len(hidden) > 1 else ''} of {where}")
+        dropout = f"Dropout({STRONG_RATE:g}) after {where}"
+        penalty = f"an L2 penalty of {PENALTY:g} on the kernels of {where}"
+        missing = ([dropout] if max(rates, default=0) < STRONG_RATE else []) + ([] if penalized else [penalty])
         return Remedy(
-            f"{' or '.join(steps).capitalize().replace('dropout(', 'Dropout(').replace('l2', 'L2')}. The validation loss should "
-            f"then stay near its lowest value ({overfit.evidence['lowest_val_loss']:.3g}) instead of rising. Stopping "
-            f"at epoch {onset} is the cheapest alternative, and more training data the best.",
-            _code(hidden[0] if hidden else {}, onset),
+            f"Add {', or '.join(missing)}. The validation loss should then stay near its lowest value "
+            f"({overfit.evidence['lowest_val_loss']:.3g}) instead of rising. Stopping at epoch "
+            f"{overfit.evidence['onset_epoch']:.0f} is the cheapest alternative, more training data the best.",
+            _code(hidden[0] if hidden else {}),
         )
 
 
-def _code(layer: dict[str, Any], onset: int) -> str:
-    kind, size = layer.get("class", "Dense"), layer.get("units") or 64
-    activation = layer.get("activation") or "relu"
+def _code(layer: dict[str, Any]) -> str:
     return (
-        f'x = keras.layers.{kind}({size}, activation="{activation}", kernel_regularizer=keras.regularizers.L2(1e-4))(x)\n'
+        f"{layer_code(layer, kernel_regularizer=f'keras.regularizers.L2({PENALTY:g})')}\n"
         f"x = keras.layers.Dropout({STRONG_RATE:g})(x)\n"
         "# or, without changing the model:\n"
         'stop = keras.callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True)'

@@ -35,7 +35,6 @@ class Record:
     Steps and epochs count from 0, as in Keras' callbacks. A value that was not finite reads as NaN.
 
     Example:
-
     >>> record = Record({"model": {"name": "mlp"}})
     >>> record.add_sample(step=0, epoch=0, values={("dense", "kernel", "gradient_norm"): 0.5})
     >>> record.add_epoch(epoch=0, step=9, logs={"loss": 0.7})
@@ -171,8 +170,7 @@ class Record:
 
     def __repr__(self) -> str:
         return (
-            f"<Record of {len(self.logs)} epochs, {len(self.samples)} sampled steps, "
-            f"{len(self._columns)} statistics>"
+            f"<Record of {len(self.logs)} epochs, {len(self.samples)} sampled steps, {len(self._columns)} statistics>"
         )
 
     # ---- private

@@ -55,7 +55,7 @@ class DeadRelu(SymptomRule):
                 "too few rows were sampled to tell dead units from sparse ones: train longer, or lower `sample_every`"
             )
         last = share[measured][-2:]
-        dying = (last >= SHARE).all(axis=0)
+        dying = np.all(last >= SHARE, axis=0)
         if not dying.any():
             return None
         worst = int(np.argmax(np.where(dying, last[-1], 0)))
@@ -67,6 +67,6 @@ class DeadRelu(SymptomRule):
             + (f", and at least half in {len(names) - 1} other layers" if len(names) > 1 else "")
             + f"; healthy is below {SHARE:.0%}.",
             names,
-            first_step(record, (share[:, dying] >= SHARE).any(axis=1)),
+            first_step(record, np.any(share[:, dying] >= SHARE, axis=1)),
             {"dead_fraction": float(last[-1, worst]), "threshold": SHARE},
         )

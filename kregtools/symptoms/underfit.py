@@ -58,7 +58,9 @@ class Underfit(SymptomRule):
         if lowest <= LEVEL * constant or not _at_rest(training):
             return None
         if self._penalized_unseen(record):
-            raise CannotCheckError("the loss includes penalties of unknown size: use HealthMonitor, which takes them off")
+            raise CannotCheckError(
+                "the loss includes penalties of unknown size: use HealthMonitor, which takes them off"
+            )
         return Symptom(
             self.name,
             "warning",

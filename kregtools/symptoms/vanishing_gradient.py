@@ -52,15 +52,22 @@ class VanishingGradient(SymptomRule):
         shown = (ratio < RATIO) | (gradients < FLOOR).all(axis=1)
         if np.count_nonzero(shown) < max(2, len(shown) / 2):
             return None
-        typical = np.nanmedian(gradients[shown], axis=0)
+        typical = np.median(np.nan_to_num(gradients[shown]), axis=0)
         weak = tuple(layer for layer, value in zip(layers, typical, strict=True) if value < RATIO * typical.max())
-        seen = float(np.nanmedian(ratio[shown])) if np.isfinite(ratio[shown]).any() else 1.0
+        seen = float(typical[0] / typical[-1]) if typical[-1] > 0 else 1.0
         return Symptom(
             self.name,
             "critical",
-            f"The RMS gradient of {layers[0]} is {typical[0]:.1e}, {seen:.1e} of that of {layers[-1]} (median of "
-            f"{np.count_nonzero(shown)} steps); a healthy ratio is above {RATIO:g}.",
+            f"The RMS gradient of {layers[0]} is {typical[0]:.1e}, {seen:.1e} of that of {layers[-1]}; a healthy ratio "
+            f"is above {RATIO:g}."
+            if seen < RATIO
+            else f"The RMS gradient of every kernel is below {FLOOR:g}, although nothing has been learned yet.",
             weak or tuple(layers),
             first_step(record, shown),
-            {"first_rms": float(typical[0]), "last_rms": float(typical[-1]), "ratio": seen, "threshold": RATIO},
+            {
+                "first_rms": float(typical[0]),
+                "last_rms": float(typical[-1]),
+                "ratio": seen,
+                "threshold": RATIO,
+            },
         )

@@ -1,0 +1,270 @@
+"""Diagnosis of a fit from its logs."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+from rich.console import Console
+
+from kregtools.callbacks._guard import guarded
+from kregtools.capture import model_facts
+from kregtools.diagnosis import Diagnosis, check_names, diagnose
+from kregtools.errors import KregtoolsWarning
+from kregtools.record import Journal, Record, journal_path
+
+LOGS = ("grad_norm", "update_ratio", "dead_units", "generalization_gap", "findings")
+Verbosity = Literal["auto", 0, 1, 2]
+
+
+class FitDiagnosis(keras.callbacks.Callback):
+    """Says after `fit` whether it went well, from the logs alone.
+
+    It judges what losses and metrics show: overfitting, underfitting, NaN. Use `HealthMonitor`, which looks into the
+    training steps as well, unless the backend or the train step does not allow it. Put it first in the list of
+    callbacks, so that the others see what it adds to the logs.
+
+    Every epoch it adds to the logs, as floats, NaN where there is nothing to measure:
+
+    - `kreg/grad_norm`: the norm of the gradient, the mean of the epoch's sampled steps (`HealthMonitor`);
+    - `kreg/update_ratio`: the largest ratio of a kernel's update to its norm (`HealthMonitor`);
+    - `kreg/dead_units`: the share of ReLU units that are off for every row (`HealthMonitor`);
+    - `kreg/generalization_gap`: validation loss less training loss;
+    - `kreg/findings`: the number of symptoms so far.
+
+    Args:
+        directory: Directory to keep the record in, as the run goes on; read it back with `kregtools.load`. Each run
+            needs one of its own. Defaults to `None`: the record stays in memory and no file is written.
+        verbose: `"auto"`, 0, 1 or 2. `"auto"` prints the diagnosis at the end if there is something to say and
+            nothing for a healthy run; 0 prints nothing, 1 always prints it at the end, 2 also names new findings
+            after the epoch that showed them. Defaults to `"auto"`.
+        ignore: Names of symptoms and causes not to look for. Defaults to `()`.
+        stop_on: Names of symptoms that end training after the epoch that showed them. Defaults to `()`: nothing
+            ends it.
+
+    Raises:
+        ValueError: If an argument is not one of the above, or `directory` holds the record of an earlier run.
+
+    Example:
+    ```python
+    diagnosis = kregtools.callbacks.FitDiagnosis()
+    model.fit(x, y, validation_split=0.2, epochs=10, callbacks=[diagnosis])
+    print(diagnosis.diagnosis)
+    ```
+    """
+
+    # The batch hooks are not used: Keras need not wait for the logs of every step.
+    async_safe = True
+
+    def __init__(
+        self,
+        directory: str | Path | None = None,
+        verbose: Verbosity = "auto",
+        ignore: Collection[str] = (),
+        stop_on: Collection[str] = (),
+    ) -> None:
+        super().__init__()
+        if verbose not in ("auto", 0, 1, 2):
+            raise ValueError(
+                f"Invalid value for argument `verbose`. Received: verbose={verbose!r}. Expected 'auto', 0, 1 or 2."
+            )
+        check_names("ignore", ignore)
+        check_names("stop_on", stop_on, causes=False)
+        _check_directory(directory)
+        self.directory = directory
+        self.verbose = verbose
+        self.ignore = tuple(ignore)
+        self.stop_on = tuple(stop_on)
+        self.record = Record()
+        self.failed = False
+        self._journal: Journal | None = None
+        self._diagnosis: Diagnosis | None = None
+        self._warned: set[str] = set()
+        self._told: set[str] = set()
+        self._began, self._seconds, self._own_seconds = 0.0, 0.0, 0.0
+
+    # ---- what it found
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """The diagnosis of the last fit, as of its last epoch."""
+        if self._diagnosis is None:
+            self._diagnosis = diagnose(self.record, self.ignore)
+        return self._diagnosis
+
+    @property
+    def overhead(self) -> float:
+        """Seconds spent watching over seconds spent training, in the last fit; NaN where it cannot be told."""
+        watching = self._watching_seconds()
+        training = self._seconds - watching
+        return watching / training if training > 0 else math.nan
+
+    def report(self, path: str | Path) -> Path:
+        """Writes the report of the last fit: one HTML file that needs no other.
+
+        Args:
+            path: Where to write it.
+
+        Returns:
+            The path.
+        """
+        from kregtools.report import write_html
+
+        return write_html(path, self.record, self.diagnosis)
+
+    # ---- hooks
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        if not getattr(self.model, "compiled", False):
+            raise ValueError(
+                f"{type(self).__name__} watches `fit`, and the model is not compiled. Received: model={self.model!r}. "
+                "Call `model.compile(optimizer, loss)` first, then `model.fit(..., callbacks=[...])`."
+            )
+        self.failed = False
+        self._begin()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._end_epoch(epoch, {} if logs is None else logs)
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        self._end()
+
+    # ---- what the hooks do
+
+    @guarded
+    def _begin(self) -> None:
+        # Allow instances to be re-used across `model.fit()` calls.
+        self.record = Record({**model_facts(self.model, self.params), "watching": {"taps": False}})
+        self._diagnosis, self._warned, self._told = None, set(), set()
+        self._began, self._seconds, self._own_seconds = time.perf_counter(), 0.0, 0.0
+        self._facts_complete = self.record.facts["model"]["parameters"] is not None
+        self._open_journal()
+
+    @guarded
+    def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        began = time.perf_counter()
+        if not self._facts_complete:  # the model was built by its first step
+            self.record.add_facts(model_facts(self.model, self.params))
+            self._facts_complete = True
+        self.record.add_epoch(epoch, self._last_step(epoch), {name: float(value) for name, value in logs.items()})
+        self._diagnosis = diagnose(self.record, self.ignore)
+        self._warn_of_failed_rules()
+        self._add_to(logs)
+        self._stop_if_asked()
+        if self.verbose == 2:
+            self._tell_news(epoch)
+        self._flush()
+        self._own_seconds += time.perf_counter() - began
+        self._seconds = time.perf_counter() - self._began
+
+    @guarded
+    def _end(self) -> None:
+        self._seconds = time.perf_counter() - self._began
+        if self.verbose in (1, 2) or (self.verbose == "auto" and self.diagnosis.symptoms):
+            Console().print(self.diagnosis)
+
+    def _watching_seconds(self) -> float:
+        return self._own_seconds
+
+    def _last_step(self, epoch: int) -> int:
+        optimizer = self.model.optimizer
+        if optimizer is not None and optimizer.built:
+            return int(keras.ops.convert_to_numpy(optimizer.iterations)) - 1
+        return (epoch + 1) * (self.params.get("steps") or 1) - 1
+
+    def _add_to(self, logs: dict[str, float]) -> None:
+        values = {f"kreg/{name}": value for name, value in zip(LOGS, self._summary(logs), strict=True)}
+        taken = sorted(values.keys() & logs.keys())
+        if taken and not self._warned & set(taken):
+            self._warned |= set(taken)
+            warnings.warn(
+                f"The logs have {', '.join(taken)} already; kregtools leaves them as they are. Is there a second "
+                "monitor in the list of callbacks?",
+                KregtoolsWarning,
+                stacklevel=2,
+            )
+        for name, value in values.items():
+            logs.setdefault(name, value)
+
+    def _summary(self, logs: Mapping[str, float]) -> tuple[float, ...]:
+        gap = logs.get("val_loss", math.nan) - logs.get("loss", math.nan)
+        here = np.array([sample.epoch == int(self.record.epochs[-1]) for sample in self.record.samples], dtype=bool)
+        norms = self.record.matrix("kernel", "gradient_norm")[1][here]
+        updates = self.record.matrix("kernel", "update_ratio")[1][here]
+        dead = self.record.matrix("activation", "dead_units")[1][here]
+        units = self.record.matrix("activation", "units")[1][here]
+        return (
+            _mean(np.sqrt((norms**2).sum(axis=1))),
+            float(np.nanmax(updates)) if np.isfinite(updates).any() else math.nan,
+            _mean(dead.sum(axis=1) / units.sum(axis=1)) if units.size else math.nan,
+            float(gap),
+            float(len(self.diagnosis.symptoms)),
+        )
+
+    def _warn_of_failed_rules(self) -> None:
+        for item in self.diagnosis.unchecked:
+            if item.error and item.name not in self._warned:
+                self._warned.add(item.name)
+                warnings.warn(f"{item.name}: {item.reason}.\n{item.error}", KregtoolsWarning, stacklevel=2)
+
+    def _stop_if_asked(self) -> None:
+        reasons = [symptom for symptom in self.diagnosis.symptoms if symptom.name in self.stop_on]
+        if reasons:
+            self.model.stop_training = True
+            if self.verbose:
+                Console().print(f"\nkregtools: training is stopped, as asked, on {reasons[0].name}: ", end="")
+                Console().print(reasons[0].message, markup=False)
+
+    def _tell_news(self, epoch: int) -> None:
+        for symptom in self.diagnosis.symptoms:
+            if symptom.name not in self._told:
+                self._told.add(symptom.name)
+                line = f"\nkregtools, epoch {epoch + 1}: {symptom.name}: {symptom.message}"
+                Console().print(line, markup=False)
+
+    # ---- the record on disk
+
+    def _open_journal(self) -> None:
+        if self.directory is None:
+            return
+        try:
+            self._journal = self._journal or Journal(self.directory)
+            self.record.keep_in(self._journal)
+        except OSError as error:
+            self._go_on_in_memory(error)
+        self._flush()
+
+    def _flush(self) -> None:
+        try:
+            self.record.flush()
+        except OSError as error:
+            self._go_on_in_memory(error)
+
+    def _go_on_in_memory(self, error: OSError) -> None:
+        self.record.keep_in(None)
+        warnings.warn(
+            f"The record cannot be written to '{self.directory}' ({error}). It goes on in memory, and training "
+            "goes on.",
+            KregtoolsWarning,
+            stacklevel=2,
+        )
+
+
+def _check_directory(directory: str | Path | None) -> None:
+    if directory is not None and journal_path(directory).exists():
+        raise ValueError(
+            "Invalid value for argument `directory`: it holds the record of an earlier run. "
+            f"Received: directory='{directory}'. Expected a directory of its own for each run. Choose another, or "
+            "read the earlier run with `kregtools.load(directory)` and delete it."
+        )
+
+
+def _mean(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else math.nan

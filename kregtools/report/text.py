@@ -1,0 +1,91 @@
+"""A diagnosis for the terminal and the notebook."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.syntax import Syntax
+from rich.text import Text
+
+from kregtools.causes import Cause
+from kregtools.diagnosis import Diagnosis
+from kregtools.symptoms import Symptom
+
+WIDTH = 100
+STYLES = {
+    "healthy": "bold green",
+    "overfit": "bold yellow",
+    "underfit": "bold yellow",
+    "sick": "bold red",
+    "undetermined": "bold",
+    "critical": "red",
+    "warning": "yellow",
+    "info": "cyan",
+}
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> RenderableType:
+    """The diagnosis as something rich can print: the verdict, what was found, why, what to change."""
+    return Group(headline(diagnosis), *_findings(diagnosis), *_unchecked(diagnosis))
+
+
+def headline(diagnosis: Diagnosis) -> Text:
+    """The verdict in one line."""
+    line = Text.assemble("kregtools: ", (diagnosis.verdict, STYLES[diagnosis.verdict]))
+    found = ", ".join(symptom.name for symptom in diagnosis.symptoms) or "nothing found"
+    ran, all_checks = diagnosis.coverage
+    return line.append(f" ({found}; {ran} of {all_checks} checks ran)", "default")
+
+
+def plain(diagnosis: Diagnosis) -> str:
+    """The diagnosis as text without colours."""
+    file = io.StringIO()
+    console = Console(file=file, width=WIDTH, color_system=None)
+    console.print(diagnosis_text(diagnosis))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def as_html(diagnosis: Diagnosis) -> str:
+    """The diagnosis as HTML for a notebook, with the styles inside."""
+    console = Console(file=io.StringIO(), width=WIDTH, record=True)
+    console.print(diagnosis_text(diagnosis))
+    return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+
+
+def _findings(diagnosis: Diagnosis) -> Iterator[RenderableType]:
+    for symptom in diagnosis.symptoms:
+        yield Text()
+        yield from _symptom(symptom)
+        for cause in diagnosis.causes:
+            if cause.explains and cause.explains[0] == symptom.name:
+                yield from _cause(cause)
+
+
+def _symptom(symptom: Symptom) -> Iterator[RenderableType]:
+    yield Text.assemble((symptom.name, STYLES[symptom.severity]), f"  {symptom.severity}")
+    yield Padding(Text(symptom.message), (0, 0, 0, 2))
+
+
+def _cause(cause: Cause) -> Iterator[RenderableType]:
+    also = f", explains also {', '.join(cause.explains[1:])}" if len(cause.explains) > 1 else ""
+    yield Padding(
+        Text.assemble("cause: ", (cause.name, "bold"), f"  (confidence {cause.confidence:.2f}{also})"),
+        (0, 0, 0, 2),
+    )
+    yield Padding(Text(cause.reason), (0, 0, 0, 4))
+    yield Padding(Text(f"remedy: {cause.remedy.text}"), (0, 0, 0, 4))
+    code = Syntax(cause.remedy.code, "python", theme="ansi_dark", background_color="default", word_wrap=True)
+    yield Padding(code, (0, 0, 0, 6))
+
+
+def _unchecked(diagnosis: Diagnosis) -> Iterator[RenderableType]:
+    by_reason: dict[str, list[str]] = {}
+    for item in diagnosis.unchecked:
+        by_reason.setdefault(item.reason, []).append(item.name)
+    if by_reason:
+        yield Text("\nnot checked:", "dim")
+    for reason, names in by_reason.items():
+        yield Padding(Text(f"{', '.join(names)}: {reason}", "dim"), (0, 0, 0, 2))

@@ -1,0 +1,101 @@
+import subprocess
+import sys
+
+import pytest
+
+from kregtools import symptoms
+from kregtools.diagnosis import diagnose
+from kregtools.record import example
+from kregtools.symptoms import SYMPTOMS, SymptomRule
+
+WATCHED = {
+    ("hidden", "activation", "dead_units"): [0.0, 0.0],
+    ("hidden", "activation", "units"): [8.0, 8.0],
+    **{(layer, "kernel", "gradient_rms"): [1e-2, 1e-2] for layer in ("hidden", "output")},
+    **{(layer, "kernel", "gradient_norm"): [1e-1, 1e-1] for layer in ("hidden", "output")},
+}
+GOOD = {"loss": [0.6, 0.4, 0.3, 0.25, 0.2], "val_loss": [0.5, 0.4, 0.33, 0.3, 0.28]}
+BINARY = {"losses": [{"name": "binary_crossentropy"}]}
+
+
+class Broken(SymptomRule):
+    name = "broken"
+
+    def check(self, record):
+        raise ZeroDivisionError("oh")
+
+
+class Nonsense(SymptomRule):
+    name = "nonsense"
+
+    def check(self, record):
+        return "sick, I think"
+
+
+def test_healthy_means_that_every_check_ran_and_passed():
+    diagnosis = diagnose(example(logs=GOOD, series=WATCHED, facts=BINARY))
+    assert diagnosis.verdict == "healthy"
+    assert set(diagnosis.passed) == {rule.name for rule in SYMPTOMS}
+    assert str(diagnosis) == "kregtools: healthy (nothing found; 6 of 6 checks ran)"
+
+
+def test_what_could_not_be_checked_is_never_healthy():
+    diagnosis = diagnose(example(logs={"loss": GOOD["loss"]}, series=WATCHED, facts=BINARY))
+    assert diagnosis.verdict == "undetermined"
+    assert [item.name for item in diagnosis.unchecked] == ["overfit"]
+    assert "pass `validation_data` or `validation_split` to `fit`" in diagnosis.unchecked[0].reason
+
+
+def test_logs_alone_leave_the_steps_unchecked():
+    diagnosis = diagnose(example(logs=GOOD, facts=BINARY))
+    unchecked = {item.name: item.reason for item in diagnosis.unchecked}
+    assert unchecked.keys() == {"vanishing_gradient", "exploding_gradient", "dead_relu"}
+    assert all("use HealthMonitor" in reason for reason in unchecked.values())
+
+
+@pytest.mark.parametrize("ignore", [(), ("overfit",), ("dead_relu", "underfit")])
+@pytest.mark.parametrize("logs", [GOOD, {"loss": [0.7]}, {"loss": [0.9, 0.5, 0.3, 0.1], "val_loss": [0.5, 0.6, 0.7, 0.8]}])
+def test_every_check_is_in_exactly_one_state(logs, ignore):
+    diagnosis = diagnose(example(logs=logs, facts=BINARY), ignore)
+    frame = diagnosis.frame()
+    names = frame[frame.kind == "symptom"].name.tolist()
+    assert sorted(names) == sorted(rule.name for rule in SYMPTOMS)
+    assert set(diagnosis.ignored) == set(ignore)
+
+
+@pytest.mark.parametrize("rule", [Broken(), Nonsense()], ids=lambda rule: rule.name)
+def test_a_rule_that_fails_is_listed_with_its_traceback(monkeypatch, rule):
+    monkeypatch.setattr(symptoms, "SYMPTOMS", (*SYMPTOMS, rule))
+    diagnosis = diagnose(example(logs=GOOD, series=WATCHED, facts=BINARY))
+    assert diagnosis.verdict == "undetermined"
+    (failed,) = diagnosis.unchecked
+    assert failed.name == rule.name and "its rule failed" in failed.reason
+    assert "Traceback" in failed.error
+
+
+def test_the_verdict_names_the_worst():
+    overfit = {"loss": [0.6, 0.3, 0.2, 0.1, 0.05], "val_loss": [0.5, 0.35, 0.36, 0.45, 0.5]}
+    dead = {**WATCHED, ("hidden", "activation", "dead_units"): [8.0, 8.0]}
+    assert diagnose(example(logs=overfit, series=WATCHED, facts=BINARY)).verdict == "overfit"
+    assert diagnose(example(logs=overfit, series=dead, facts=BINARY)).verdict == "sick"
+
+
+def test_an_unknown_name_to_ignore_is_an_error_that_lists_the_known():
+    with pytest.raises(ValueError, match=r"Received: ignore=\('overfitting',\). Expected names out of: .*overfit"):
+        diagnose(example(), ignore=("overfitting",))
+    with pytest.raises(ValueError, match="Expected a tuple of names"):
+        diagnose(example(), ignore="overfit")
+
+
+def test_it_shows_in_terminal_and_notebook():
+    diagnosis = diagnose(symptoms.SYMPTOMS[-2].SICK[0])
+    assert "overfit  warning" in str(diagnosis)
+    assert "<Diagnosis: overfit; overfit>" == repr(diagnosis)
+    assert "overfit" in diagnosis._repr_html_() and "<pre" in diagnosis._repr_html_()
+
+
+@pytest.mark.parametrize("module", ["kregtools", "kregtools.diagnosis", "kregtools.record", "kregtools.run", "kregtools.report"])
+def test_judging_needs_no_backend(module):
+    code = f"import sys, {module}; print([m for m in ('keras', 'tensorflow', 'jax', 'torch') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
