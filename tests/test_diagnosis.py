@@ -54,7 +54,9 @@ def test_logs_alone_leave_the_steps_unchecked():
 
 
 @pytest.mark.parametrize("ignore", [(), ("overfit",), ("dead_relu", "underfit")])
-@pytest.mark.parametrize("logs", [GOOD, {"loss": [0.7]}, {"loss": [0.9, 0.5, 0.3, 0.1], "val_loss": [0.5, 0.6, 0.7, 0.8]}])
+@pytest.mark.parametrize(
+    "logs", [GOOD, {"loss": [0.7]}, {"loss": [0.9, 0.5, 0.3, 0.1], "val_loss": [0.5, 0.6, 0.7, 0.8]}]
+)
 def test_every_check_is_in_exactly_one_state(logs, ignore):
     diagnosis = diagnose(example(logs=logs, facts=BINARY), ignore)
     frame = diagnosis.frame()
@@ -94,7 +96,9 @@ def test_it_shows_in_terminal_and_notebook():
     assert "overfit" in diagnosis._repr_html_() and "<pre" in diagnosis._repr_html_()
 
 
-@pytest.mark.parametrize("module", ["kregtools", "kregtools.diagnosis", "kregtools.record", "kregtools.run", "kregtools.report"])
+@pytest.mark.parametrize(
+    "module", ["kregtools", "kregtools.diagnosis", "kregtools.record", "kregtools.run", "kregtools.report"]
+)
 def test_judging_needs_no_backend(module):
     code = f"import sys, {module}; print([m for m in ('keras', 'tensorflow', 'jax', 'torch') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

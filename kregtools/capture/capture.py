@@ -133,16 +133,17 @@ class Capture:
 
     def step(self, plain: Callable[..., Any], *args: Any) -> Any:
         """One call of the train function: the plain one, or the sampled one where a sample is due."""
-        sampled = self._schedule.due(self._taken) and self._ready()
+        last = self._taken + self.model.steps_per_execution - 1
+        sampled = self._schedule.due(last) and self._ready()
         began = time.perf_counter()
-        logs = self._sample(*args) if sampled else plain(*args)
+        logs = self._sample(last, *args) if sampled else plain(*args)
         seconds = time.perf_counter() - began
         if sampled:
             self._sampled_seconds += seconds
             self._sampled_steps += 1
         else:
             self._usual.append(seconds)
-        self._taken += self.model.steps_per_execution
+        self._taken = last + 1
         return logs
 
     def drain(self) -> list[StepStatistics]:
@@ -163,14 +164,13 @@ class Capture:
         # What creates variables is left to the plain function: a first trace that does is made twice.
         return self._taken > 0 or all(layer.built for _, layer in named_layers(self.model))
 
-    def _sample(self, *args: Any) -> Any:
+    def _sample(self, last: int, *args: Any) -> Any:
         if self._sampled is None:
             self._sampled, self._layouts = self._adapter.build(self.model)
         result = self._sampled(*args)
         if not (isinstance(result, dict) and self._adapter.WATCH in result):
             self._give_up("its `make_train_function` does not use `train_step`")
             return result
-        last = self._taken + self.model.steps_per_execution - 1
         self._schedule.sampled(last)
         self._pending.append((self._first_step + last, self.epoch, result[self._adapter.WATCH]))
         if len(self._pending) == MOST_PENDING:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -33,18 +33,6 @@ class Tap(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-def _noting_failure(method: Callable[..., None]) -> Callable[..., None]:
-    # A tensor or a layer of a kind unknown to us must not end the run.
-    @functools.wraps(method)
-    def guarded(self: Recorder, *args: Any) -> None:
-        try:
-            method(self, *args)
-        except Exception as error:
-            self.skipped[method.__name__] = repr(error)
-
-    return guarded
-
-
 class Recorder:
     """Lives for one trace of a train step (or one eager step).
 
@@ -69,8 +57,46 @@ class Recorder:
 
     # ---- seen while the step runs
 
-    @_noting_failure
     def layer_called(self, layer: keras.Layer, outputs: Any) -> None:
+        with self._noting_failure(layer.name):
+            self._note_outputs(layer, outputs)
+
+    def loss_computed(self, model: keras.Model, loss: Any, y: Any, y_pred: Any) -> None:
+        with self._noting_failure("loss"):
+            self._note_loss(model, loss, y, y_pred)
+
+    def optimizer_applied(self, variables: Any, gradients: Any, before: Any, after: Any, scale: Any) -> None:
+        with self._noting_failure("gradients"):
+            self._note_step(variables, gradients, before, after, scale)
+
+    # ---- after the step
+
+    def finish(self, read: Callable[[Any], Any]) -> tuple[Layout, dict[str, Any]]:
+        """The layout, and the statistics as one vector of floats and one of booleans.
+
+        Args:
+            read: Turns a tensor of the step into one that may be used without disturbing the step.
+        """
+        scalars: dict[Key, Any] = {}
+        for tap in self._in_forward_order():
+            with self._noting_failure(f"{tap.layer}/{tap.tensor}"):
+                statistics = tap.reduce(*(read(argument) for argument in tap.arguments))
+                scalars.update({(tap.layer, tap.tensor, name): value for name, value in statistics.items()})
+        firing: dict[str, Any] = {}
+        for name, tensor in self._firing.items():
+            with self._noting_failure(name):
+                firing[name] = reduce.firing(read(tensor))
+                scalars[name, "activation", "rows"] = ops.cast(ops.shape(tensor)[0], "float32")
+        layout = Layout(tuple(scalars), tuple((name, units.shape[-1]) for name, units in firing.items()))
+        floats = [ops.cast(value, "float32") for value in scalars.values()]
+        return layout, {
+            "scalars": ops.stack(floats) if floats else ops.zeros((0,)),
+            "firing": ops.concatenate(list(firing.values())) if firing else ops.zeros((0,), "bool"),
+        }
+
+    # ---- private
+
+    def _note_outputs(self, layer: keras.Layer, outputs: Any) -> None:
         name = self._layers.get(id(layer))
         if name is None or id(layer) in self._cells or isinstance(layer, keras.Model):
             return
@@ -87,8 +113,7 @@ class Recorder:
             if is_relu(layer) and len(tensor.shape) > 1 and tensor.shape[-1] and index == 0:
                 self._firing[called] = tensor
 
-    @_noting_failure
-    def loss_computed(self, model: keras.Model, loss: Any, y: Any, y_pred: Any) -> None:
+    def _note_loss(self, model: keras.Model, loss: Any, y: Any, y_pred: Any) -> None:
         if self._loss_seen or not self._reachable(loss):
             return
         self._loss_seen = True
@@ -100,37 +125,20 @@ class Recorder:
             if _is_tensor(y):
                 self._tap("", "target", reduce.target, y, y_pred)
 
-    @_noting_failure
-    def optimizer_applied(self, variables: Any, gradients: Any, before: Any, after: Any, scale: Any) -> None:
+    def _note_step(self, variables: Any, gradients: Any, before: Any, after: Any, scale: Any) -> None:
         for variable, gradient, old, new in zip(variables, gradients, before, after, strict=True):
             layer, name = self._variables.get(id(variable), ("", variable.path))
             if gradient is not None:
                 self._tap(layer, name, lambda g: reduce.gradient(_unscaled(g, scale)), gradient)
             self._tap(layer, name, reduce.update, old, new)
 
-    # ---- after the step
-
-    def finish(self) -> tuple[Layout, dict[str, Any]]:
-        """The layout, and the statistics as one vector of floats and one of booleans."""
-        scalars: dict[Key, Any] = {}
-        for tap in self._in_forward_order():
-            try:
-                statistics = tap.reduce(*tap.arguments)
-            except Exception as error:
-                self.skipped[f"{tap.layer}/{tap.tensor}"] = repr(error)
-                continue
-            scalars.update({(tap.layer, tap.tensor, name): value for name, value in statistics.items()})
-        for name, tensor in self._firing.items():
-            scalars[name, "activation", "rows"] = ops.cast(ops.shape(tensor)[0], "float32")
-        firing = [reduce.firing(tensor) for tensor in self._firing.values()]
-        layout = Layout(tuple(scalars), tuple((name, tensor.shape[-1]) for name, tensor in self._firing.items()))
-        payload = {
-            "scalars": ops.stack([ops.cast(value, "float32") for value in scalars.values()])
-            if scalars
-            else ops.zeros((0,)),
-            "firing": ops.concatenate(firing) if firing else ops.zeros((0,), "bool"),
-        }
-        return layout, payload
+    @contextlib.contextmanager
+    def _noting_failure(self, what: str) -> Iterator[None]:
+        # A tensor or a layer of a kind unknown to us must not end the run.
+        try:
+            yield
+        except Exception as error:
+            self.skipped[what] = repr(error)
 
     def _tap(self, layer: str, tensor: str, how: Callable[..., dict[str, Any]], *arguments: Any) -> None:
         self._taps.append(Tap(layer, tensor, how, arguments))

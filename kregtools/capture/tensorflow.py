@@ -25,10 +25,11 @@ def build(model: keras.Model) -> tuple[Callable[..., Any], list[Layout]]:
     layouts: list[Layout] = []
 
     def sampled_step(data: Any) -> dict[str, Any]:
-        recorder = Recorder(model, _reachable())
+        reader = _Reader()
+        recorder = Recorder(model, reader.reachable)
         with listening(model, recorder):
             logs = train_step(data)
-        layout, payload = recorder.finish()
+        layout, payload = recorder.finish(reader.read)
         if layout not in layouts:
             layouts.append(layout)
         return {"logs": logs, WATCH: {**payload, "layout": tf.constant(layouts.index(layout))}}
@@ -56,9 +57,34 @@ def _make_train_function(model: keras.Model, train_step: Callable[..., Any]) -> 
             object.__setattr__(model, "train_step", own_step)
 
 
-def _reachable() -> Callable[[Any], bool]:
-    # Inside a loop or a branch a tensor belongs to a graph of its own, and cannot be read outside it.
-    if tf.executing_eagerly():
-        return lambda tensor: not tf.is_symbolic_tensor(tensor)
-    graph = tf.compat.v1.get_default_graph()
-    return lambda tensor: getattr(tensor, "graph", None) is graph
+class _Reader:
+    """Reads the tensors of a step without changing how TensorFlow optimizes the graph they belong to.
+
+    TensorFlow regroups chains of sums and products whose links are used once: lr * (a * b) becomes (lr * a) * b,
+    which differs in the last bit. A statistic that used such a link would prevent that. It gets a copy of the chain
+    instead, marked so that it is not taken for a common subexpression and merged back.
+    """
+
+    LINKS = frozenset(
+        {"Add", "AddN", "AddV2", "Cast", "Div", "Identity", "Mul", "Neg", "RealDiv", "Reshape", "Square", "Sub"}
+    )
+    MARK = tf.compat.v1.AttrValue(b=True)
+
+    def __init__(self) -> None:
+        self._graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+        self._copies: dict[str, tf.Tensor] = {}
+
+    def reachable(self, tensor: Any) -> bool:
+        # Inside a loop or a branch a tensor belongs to a graph of its own, and cannot be read outside it.
+        return not tf.is_symbolic_tensor(tensor) if self._graph is None else tensor.graph is self._graph
+
+    def read(self, tensor: Any) -> Any:
+        tensor = tf.convert_to_tensor(tensor) if isinstance(tensor, tf.IndexedSlices) else tensor
+        if self._graph is None or not tf.is_symbolic_tensor(tensor) or tensor.op.type not in self.LINKS:
+            return tensor
+        if tensor.name not in self._copies:
+            inputs = [self.read(source) for source in tensor.op.inputs]
+            attributes = {**dict(tensor.op.node_def.attr), f"_{WATCH}": self.MARK}
+            copy = self._graph.create_op(tensor.op.type, inputs, [tensor.dtype], attrs=attributes)
+            self._copies[tensor.name] = copy.outputs[0]
+        return self._copies[tensor.name]

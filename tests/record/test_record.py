@@ -91,7 +91,9 @@ def test_a_torn_last_line_is_dropped_with_a_warning(tmp_path):
     assert read.frame().equals(record.frame())
 
 
-@pytest.mark.parametrize("damage", [b"{broken\n", b'{"who": "knows"}\n', b'{"values": 3, "step": 0, "epoch": 0}\n', b"[]\n"])
+@pytest.mark.parametrize(
+    "damage", [b"{broken\n", b'{"who": "knows"}\n', b'{"values": 3, "step": 0, "epoch": 0}\n', b"[]\n"]
+)
 def test_damage_in_the_middle_is_an_error_with_the_line(tmp_path, damage):
     small_record().save(tmp_path)
     path = tmp_path / "record.jsonl"

@@ -1,0 +1,57 @@
+"""Batches of inputs out of whatever `fit` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def batches(data: Any, samples: int, batch_size: int) -> Iterator[tuple[Any, int]]:
+    """Yields batches of inputs and the number of their rows, until about `samples` rows were yielded.
+
+    Args:
+        data: Arrays, a tuple `(x, y)` or `(x, y, sample_weight)`, a `keras.utils.PyDataset`, or an iterable of
+            batches, each either inputs or such a tuple.
+        samples: How many rows at least, if there are as many.
+        batch_size: Rows in a batch, where `data` is arrays.
+    """
+    left = samples
+    for batch in _batches(data, samples, batch_size):
+        rows = _rows(batch)
+        if rows:
+            yield batch, rows
+        left -= rows
+        if left <= 0:
+            return
+
+
+def _batches(data: Any, samples: int, batch_size: int) -> Iterable[Any]:
+    if isinstance(data, keras.utils.PyDataset):
+        length = data.num_batches
+        indices = range(length) if length is not None else islice(iter(int, 1), 0, None)
+        return (_inputs(data[index]) for index in indices)
+    x = data[0] if isinstance(data, tuple) else data
+    if all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(x)):
+        return _slices(x, samples, batch_size)
+    return (_inputs(batch) for batch in data)
+
+
+def _inputs(batch: Any) -> Any:
+    return batch[0] if isinstance(batch, (tuple, list)) else batch
+
+
+def _slices(x: Any, samples: int, batch_size: int) -> Iterator[Any]:
+    rows = _rows(x)
+    # Evenly over all rows: data sorted by class would give the statistics of its first classes.
+    chosen = np.linspace(0, rows - 1, min(rows, samples)).round().astype(int) if rows else np.empty(0, int)
+    for start in range(0, len(chosen), batch_size):
+        index = chosen[start : start + batch_size]
+        yield keras.tree.map_structure(lambda leaf, index=index: np.asarray(leaf)[index], x)
+
+
+def _rows(x: Any) -> int:
+    return int(keras.tree.flatten(x)[0].shape[0])

@@ -1,0 +1,165 @@
+"""The initializer of Hendrycks and Gimpel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from kregtools.initializers.moments import moments
+
+MODES = ("forward", "backward", "average", "sum")
+DISTRIBUTIONS = ("hypersphere", "orthogonal", "truncated_normal", "uniform")
+# The standard deviation of a normal distribution cut off at two standard deviations.
+TRUNCATED = 0.87962566103423978
+
+
+@keras.saving.register_keras_serializable(package="kregtools")
+class DropoutAware(keras.initializers.Initializer):
+    r"""Initializer that keeps the variance of a signal through an activation and dropout.
+
+    A kernel's input is the output of an activation f, of which dropout keeps the share p and divides it by p. With
+    f = relu and p = 0.5, an initializer that ignores the dropout lets the variance double in every layer. This one
+    draws weights with the variance
+
+    - `mode="forward"`: $1 / (n_{in} E[f^2]/p)$, which keeps the variance of the activations;
+    - `mode="backward"`: $1 / (n_{out} E[f'^2]/p)$, which keeps that of the gradients;
+    - `mode="average"`: $2 / (n_{in} E[f^2]/p + n_{out} E[f'^2]/p)$, between the two;
+    - `mode="sum"`: half of that, the paper's own form; the variance of the activations shrinks from layer to layer,
+      to half of it for relu.
+
+    The paper's backward term has $p$ in place of $1/p$; with dropout that divides by p in training, as Keras' does,
+    the mask scales the gradient as well, and $1/p$ is right.
+
+    `activation` and `rate` describe what stands *before* the kernel. The first layer's input is data, not an
+    activation: use `DropoutAware("linear", rate=0)` there, on data with unit variance, or leave Keras' default.
+
+    The weights of `Dense` and of the convolutions `Conv1D` to `Conv3D` have the shape that is expected here: inputs
+    before the last axis, outputs on it.
+
+    Args:
+        activation: String, callable or `None`. The activation before the kernel: the name of a Keras activation, an
+            element-wise function, or `None` for the identity. Defaults to `"relu"`.
+        rate: Float, at least 0 and below 1. The rate of the dropout before the kernel. Defaults to `0.5`.
+        mode: String. What is to keep its variance: `"forward"`, `"backward"`, `"average"` or `"sum"`. Defaults to
+            `"forward"`.
+        distribution: String. `"orthogonal"` (columns that are orthogonal to each other, or rows where there are more
+            columns than rows), `"hypersphere"` (columns of equal norm), `"truncated_normal"` or `"uniform"`.
+            Defaults to `"orthogonal"`, whose draws vary least from one another over many layers.
+        seed: Integer, `keras.random.SeedGenerator` or `None`. As for Keras' own initializers: an instance with an
+            integer or `None` gives the same values at every call. Defaults to `None`.
+
+    Raises:
+        ValueError: If an argument is not one of the above.
+
+    Example:
+
+    ```python
+    model = keras.Sequential([
+        keras.layers.Dense(256, activation="relu"),
+        keras.layers.Dropout(0.5),
+        keras.layers.Dense(256, activation="relu", kernel_initializer=DropoutAware("relu", rate=0.5)),
+        keras.layers.Dropout(0.5),
+        keras.layers.Dense(10, kernel_initializer=DropoutAware("relu", rate=0.5)),
+    ])
+    ```
+
+    As a string it is `"kregtools>DropoutAware"`, once kregtools has been imported.
+
+    Reference:
+
+    - [Hendrycks and Gimpel, 2016](https://arxiv.org/abs/1607.02488)
+    """
+
+    def __init__(
+        self,
+        activation: str | Callable[..., Any] | None = "relu",
+        rate: float = 0.5,
+        mode: str = "forward",
+        distribution: str = "orthogonal",
+        seed: int | keras.random.SeedGenerator | None = None,
+    ) -> None:
+        if isinstance(activation, dict):
+            activation = keras.saving.deserialize_keras_object(activation)
+        _check_rate(rate)
+        _check_choice("mode", mode, MODES)
+        _check_choice("distribution", distribution, DISTRIBUTIONS)
+        self.activation = activation
+        self.rate = float(rate)
+        self.mode = mode
+        self.distribution = distribution
+        self._moments = moments(activation)
+        # Keras' own initializer draws the values: what a seed means is settled there.
+        self._draw = _unit_variance(distribution, seed)
+        self.seed = self._draw.seed
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
+        if len(shape) < 2:
+            raise ValueError(
+                f"DropoutAware initializes kernels. Received: shape={tuple(shape)}. Expected at least two axes, the "
+                "outputs on the last; use 'zeros' for a bias."
+            )
+        dtype = keras.backend.standardize_dtype(dtype)
+        fan_in, fan_out = math.prod(shape[:-1]), shape[-1] * math.prod(shape[:-2])
+        values = self._draw(shape, dtype="float64" if dtype == "float64" else "float32")
+        if self.distribution == "hypersphere":
+            axes = tuple(range(len(shape) - 1))
+            norm = keras.ops.sqrt(keras.ops.mean(keras.ops.square(values), axis=axes, keepdims=True))
+            values = values / norm
+        elif self.distribution == "orthogonal":
+            values = values * math.sqrt(max(fan_in, shape[-1]))
+        scale = math.sqrt(self.variance(fan_in, fan_out)) / _std(self.distribution)
+        return keras.ops.cast(values * scale, dtype)
+
+    def variance(self, fan_in: int, fan_out: int) -> float:
+        """The variance of the weights of a kernel with so many inputs and outputs."""
+        keep = 1.0 - self.rate
+        forward, backward = fan_in * self._moments.square / keep, fan_out * self._moments.slope_square / keep
+        together = forward + backward
+        return 1.0 / {"forward": forward, "backward": backward, "average": together / 2, "sum": together}[self.mode]
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "activation": _serialized(self.activation),
+            "rate": self.rate,
+            "mode": self.mode,
+            "distribution": self.distribution,
+            "seed": self._draw.get_config()["seed"],
+        }
+
+
+def _unit_variance(distribution: str, seed: Any) -> keras.initializers.Initializer:
+    if distribution == "orthogonal":
+        return keras.initializers.Orthogonal(seed=seed)
+    if distribution == "truncated_normal":
+        return keras.initializers.TruncatedNormal(stddev=1.0, seed=seed)
+    if distribution == "uniform":
+        return keras.initializers.RandomUniform(-1.0, 1.0, seed=seed)
+    return keras.initializers.RandomNormal(stddev=1.0, seed=seed)
+
+
+def _std(distribution: str) -> float:
+    """The standard deviation of the values that are drawn."""
+    return {"truncated_normal": TRUNCATED, "uniform": 1 / math.sqrt(3)}.get(distribution, 1.0)
+
+
+def _serialized(activation: Any) -> Any:
+    return activation if activation is None or isinstance(activation, str) else keras.activations.serialize(activation)
+
+
+def _check_rate(rate: Any) -> None:
+    if not isinstance(rate, (int, float)) or isinstance(rate, bool) or not 0 <= rate < 1:
+        raise ValueError(
+            f"Invalid value for argument `rate`. Received: rate={rate!r}. Expected the rate of the dropout before the "
+            "kernel, a number from 0 to below 1: what is dropped, not what is kept."
+        )
+
+
+def _check_choice(argument: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(
+            f"Invalid value for argument `{argument}`. Received: {argument}={value!r}. "
+            f"Expected one of: {', '.join(choices)}."
+        )

@@ -1,0 +1,256 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import kregtools
+from kregtools.errors import KregtoolsWarning
+from kregtools.layers import DropoutAwareBatchNormalization
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(0.5, 2.0, size=(1000, 8)).astype("float32")
+Y = RNG.integers(0, 2, size=(1000, 1)).astype("float32")
+NORMS = [layers.BatchNormalization, DropoutAwareBatchNormalization]
+
+
+def dense(norm, rate: float = 0.5, **settings) -> keras.Model:
+    keras.utils.set_random_seed(2)
+    return keras.Sequential(
+        [
+            keras.Input((8,)),
+            layers.Dense(6, activation="relu"),
+            layers.Dropout(rate),
+            norm(name="norm", **settings),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+
+
+def convolutional(norm) -> keras.Model:
+    keras.utils.set_random_seed(2)
+    return keras.Sequential(
+        [keras.Input((6, 6, 2)), layers.SpatialDropout2D(0.4), layers.Conv2D(4, 3), norm(name="norm"), layers.Flatten()]
+    )
+
+
+def statistics(model: keras.Model, name: str = "norm") -> tuple[np.ndarray, np.ndarray]:
+    layer = model.get_layer(name)
+    return np.array(layer.moving_mean), np.array(layer.moving_variance)
+
+
+def inputs_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """What the layer `norm` sees in inference, in float64."""
+    part = keras.Model(model.inputs[0], model.get_layer("norm").input)
+    return np.asarray(part.predict(x, verbose=0), "float64")
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("batch_size", [1000, 512, 97])
+def test_dense_statistics_are_those_of_the_population_without_dropout(norm, batch_size):
+    model = dense(norm)
+    report = kregtools.recalibrate(model, X, batch_size=batch_size)
+    clean = inputs_of(model, X)
+    mean, variance = statistics(model)
+    np.testing.assert_allclose(mean, clean.mean(axis=0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(variance, clean.var(axis=0), rtol=1e-4)
+    assert report.samples == 1000
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_convolutional_statistics_are_those_of_the_population_without_dropout(norm):
+    model, x = convolutional(norm), RNG.normal(size=(300, 6, 6, 2)).astype("float32")
+    kregtools.recalibrate(model, x, batch_size=70)
+    clean = inputs_of(model, x)
+    mean, variance = statistics(model)
+    np.testing.assert_allclose(mean, clean.mean(axis=(0, 1, 2)), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(variance, clean.var(axis=(0, 1, 2)), rtol=1e-4)
+
+
+def test_training_statistics_are_too_wide_by_what_dropout_adds():
+    """Var_train = (v + m²)/p - m², so the moving variance after training is known from the clean one."""
+    model = dense(layers.BatchNormalization, momentum=0.98)
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
+    model.fit(X, Y, epochs=20, batch_size=100, verbose=0)
+    clean = inputs_of(model, X)
+    m, v = clean.mean(axis=0), clean.var(axis=0)
+    expected = ((v + m**2) / 0.5 - m**2) / v
+    shift = kregtools.variance_shift(model, X)
+    assert shift.layers[0].variance_ratio == pytest.approx(np.median(expected), rel=0.1)
+
+
+def test_recalibrating_without_dropout_changes_little_and_says_so():
+    model = dense(layers.BatchNormalization, rate=0.0, momentum=0.5)
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
+    model.fit(X, Y, epochs=10, batch_size=1000, verbose=0)
+    (layer,) = kregtools.variance_shift(model, X).layers
+    assert layer.variance_ratio == pytest.approx(1.0, abs=5e-3) and layer.mean_shift < 5e-3
+
+
+def test_order_does_not_matter_and_twice_equals_once():
+    model = dense(layers.BatchNormalization)
+    kregtools.recalibrate(model, X)
+    once = statistics(model)
+    kregtools.recalibrate(model, X[::-1])
+    for first, second in zip(once, statistics(model), strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-5)
+
+
+def test_only_the_variance_on_request():
+    model = dense(layers.BatchNormalization)
+    mean, variance = statistics(model)
+    kregtools.recalibrate(model, X, update="variance")
+    new_mean, new_variance = statistics(model)
+    np.testing.assert_array_equal(mean, new_mean)
+    assert not np.allclose(variance, new_variance)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_nothing_else_changes(norm):
+    model = dense(norm)
+    model.compile("adam", "binary_crossentropy")
+    model.fit(X, Y, verbose=0)
+    moving = {id(v) for v in (model.get_layer("norm").moving_mean, model.get_layer("norm").moving_variance)}
+    others = [v for v in [*model.variables, *model.optimizer.variables] if id(v) not in moving]
+    before, functions = [np.array(v) for v in others], (model.train_function, model.test_function)
+    kregtools.recalibrate(model, X)
+    for old, new in zip(before, others, strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert functions == (model.train_function, model.test_function)
+    assert "call" not in vars(model.get_layer("norm"))
+
+
+def test_measuring_changes_nothing_at_all():
+    model = dense(layers.BatchNormalization)
+    before = model.get_weights()
+    kregtools.variance_shift(model, X)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_data_that_fails_midway_leaves_every_weight():
+    def broken():
+        yield X[:100]
+        raise OSError("the disk is gone")
+
+    model = dense(layers.BatchNormalization)
+    before = model.get_weights()
+    with pytest.raises(OSError, match="the disk is gone"):
+        kregtools.recalibrate(model, broken())
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert "call" not in vars(model.get_layer("norm"))
+
+
+class Rows(keras.utils.PyDataset):
+    def __init__(self):
+        super().__init__()
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        return X[100 * index : 100 * index + 100], Y[100 * index : 100 * index + 100]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        lambda: (X, Y),
+        lambda: tf.data.Dataset.from_tensor_slices((X, Y)).batch(100),
+        lambda: tf.data.Dataset.from_tensor_slices(X).batch(100),
+        Rows,
+        lambda: ((X[i : i + 100], Y[i : i + 100]) for i in range(0, 1000, 100)),
+        lambda: tf.constant(X),
+    ],
+    ids=["tuple", "dataset of pairs", "dataset", "PyDataset", "generator", "tensor"],
+)
+def test_whatever_fit_takes_will_do(data):
+    model, expected = dense(layers.BatchNormalization), dense(layers.BatchNormalization)
+    kregtools.recalibrate(expected, X)
+    assert kregtools.recalibrate(model, data()).samples == 1000
+    for a, b in zip(statistics(model), statistics(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_samples_are_taken_evenly():
+    model = dense(layers.BatchNormalization)
+    ordered = X[np.argsort(X[:, 0])]
+    assert kregtools.recalibrate(model, ordered, samples=200).samples == 200
+    clean = inputs_of(model, ordered)
+    np.testing.assert_allclose(statistics(model)[1], clean.var(axis=0), rtol=0.4)
+
+
+def test_masked_positions_do_not_count():
+    inputs = keras.Input((5, 3))
+    model = keras.Model(inputs, layers.BatchNormalization(name="norm")(layers.Masking()(inputs)))
+    x = RNG.normal(size=(64, 5, 3)).astype("float32")
+    x[:, 3:] = 0
+    kregtools.recalibrate(model, x, batch_size=10)
+    np.testing.assert_allclose(statistics(model)[1], x[:, :3].reshape(-1, 3).var(axis=0), rtol=1e-4)
+
+
+def test_nested_shared_and_subclassed_models():
+    norm = layers.BatchNormalization(name="norm")
+    inner = keras.Sequential([keras.Input((8,)), norm], name="inner")
+
+    class Twice(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = inner
+
+        def call(self, x, training=False):
+            return self.inner(x, training=training) + self.inner(3 * x, training=training)
+
+    model = Twice()
+    model(X[:2])
+    kregtools.recalibrate(model, X)
+    both = np.concatenate([X, 3 * X])
+    np.testing.assert_allclose(norm.moving_variance, both.var(axis=0), rtol=1e-4)
+
+
+def test_frozen_layers_keep_their_statistics_with_a_warning():
+    model = dense(layers.BatchNormalization)
+    model.get_layer("norm").trainable = False
+    before = statistics(model)
+    with pytest.warns(KregtoolsWarning, match=r"norm: frozen \(trainable=False\)"):
+        report = kregtools.recalibrate(model, X)
+    assert report.layers == ()
+    for old, new in zip(before, statistics(model), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_mixed_precision_and_renorm():
+    model = dense(layers.BatchNormalization, dtype="mixed_bfloat16", renorm=True)
+    kregtools.recalibrate(model, X)
+    layer = model.get_layer("norm")
+    np.testing.assert_allclose(layer.moving_variance, inputs_of(model, X).var(axis=0), rtol=0.02)
+    np.testing.assert_allclose(np.square(layer.moving_stddev), layer.moving_variance + layer.epsilon, rtol=1e-5)
+
+
+def test_metrics_before_and_after_on_request():
+    model = dense(layers.BatchNormalization)
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+    report = kregtools.recalibrate(model, X, validation_data=(X, Y))
+    assert report.before.keys() == report.after.keys() == {"loss", "accuracy"}
+    assert report.before["loss"] != report.after["loss"]
+    assert report.after["loss"] == pytest.approx(model.evaluate(X, Y, verbose=0)[0], rel=1e-5)
+    assert "loss: " in repr(report) and len(report.frame()) == 1
+
+
+def test_a_model_without_batchnorm_is_left_alone():
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(1)])
+    assert kregtools.recalibrate(model, X).frame().empty
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: kregtools.recalibrate(dense(layers.BatchNormalization), X, update="mean"), "Received: update='mean'"),
+    (lambda: kregtools.recalibrate(dense(layers.BatchNormalization), X, samples=0), "`samples`. Received: samples=0"),
+    (lambda: kregtools.recalibrate(dense(layers.BatchNormalization), X[:0]), "`data` has no rows"),
+    (lambda: kregtools.recalibrate(dense(layers.BatchNormalization), iter(())), "`data` has no rows"),
+    (lambda: kregtools.variance_shift(keras.Sequential([layers.Dense(1)]), X), "is not built"),
+    (lambda: kregtools.recalibrate(dense(layers.BatchNormalization), X, validation_data=(X, Y)), "it is not compiled"),
+])  # fmt: skip
+def test_bad_input_is_an_error_that_says_what_to_do(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

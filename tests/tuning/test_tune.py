@@ -1,0 +1,388 @@
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+import textwrap
+import weakref
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+import kregtools
+from kregtools.tuning import DefaultsFirstOracle, TuningResult, tune
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(96, 4)).astype("float32")
+Y = (X[:, 0] + X[:, 1] > 0).astype("float32")
+TRAIN, VALIDATION = (X[:64], Y[:64]), (X[64:], Y[64:])
+HPS = ["l2", "learning_rate"]
+
+
+def build(hp: keras_tuner.HyperParameters) -> keras.Model:
+    l2 = hp.Float("l2", 1e-6, 1e-1, sampling="log", default=1e-3)
+    rate = hp.Float("learning_rate", 1e-3, 1e-1, sampling="log", default=1e-2)
+    hidden = keras.layers.Dense(8, "relu", kernel_regularizer=keras.regularizers.L2(l2))
+    layers = [keras.Input((4,)), hidden, keras.layers.Dropout(0.2), keras.layers.Dense(1, "sigmoid")]
+    return compiled(keras.Sequential(layers), rate)
+
+
+def compiled(model: keras.Model, rate: float = 0.01, metrics: Any = ("accuracy",)) -> keras.Model:
+    optimizer = keras.optimizers.Adam(rate)
+    # Eagerly: on data this small, tracing takes nearly all of the time.
+    model.compile(optimizer, "binary_crossentropy", metrics=list(metrics), run_eagerly=True)
+    return model
+
+
+def search(hypermodel: Any = build, **arguments: Any) -> TuningResult:
+    defaults: dict[str, Any] = {"trials": 3, "epochs": 3, "batch_size": 32, "verbose": 0}
+    return tune(hypermodel, TRAIN, VALIDATION, **{**defaults, **arguments})
+
+
+def same(ours: TuningResult, theirs: TuningResult) -> None:
+    pd.testing.assert_frame_equal(ours.frame().drop(columns="seconds"), theirs.frame().drop(columns="seconds"))
+
+
+@pytest.fixture(scope="module")
+def reference() -> TuningResult:
+    return search()
+
+
+def test_public_name_is_the_function() -> None:
+    assert kregtools.tune is tune is kregtools.tuning.tune
+    assert inspect.isfunction(tune)
+
+
+def test_every_trial_completes(reference: TuningResult) -> None:
+    assert [t.status for t in reference.tuner.oracle.trials.values()] == ["COMPLETED"] * 3
+    frame = reference.frame()
+    assert frame["trial"].tolist() == [0, 1, 2]
+    assert frame["status"].tolist() == ["completed"] * 3
+    assert {*HPS, "best_epoch", "epochs", "seconds", "val_loss", "val_accuracy"} <= set(frame.columns)
+    assert frame["best_epoch"].between(1, frame["epochs"]).all()
+    assert (frame["seconds"] > 0).all()
+    assert frame[HPS].nunique().tolist() == [3, 3]
+
+
+def test_first_trial_is_the_defaults(reference: TuningResult) -> None:
+    assert reference.frame().loc[0, HPS].tolist() == [1e-3, 1e-2]
+
+
+def test_best_model_achieves_what_the_frame_says(reference: TuningResult) -> None:
+    frame = reference.frame()
+    best = frame.loc[frame["val_accuracy"].idxmax()]
+    scores = reference.best_model().evaluate(*VALIDATION, verbose=0, return_dict=True)
+    assert scores["accuracy"] == pytest.approx(best["val_accuracy"])
+    assert scores["loss"] == pytest.approx(best["val_loss"], rel=1e-5)
+    assert reference.best_hyperparameters.values == best[HPS].to_dict()
+
+
+def test_seed_zero_is_a_seed(reference: TuningResult) -> None:
+    same(search(seed=0), reference)
+
+
+def test_near_seeds_share_no_trial_but_the_default(reference: TuningResult) -> None:
+    seen = {tuple(row) for row in reference.frame()[HPS].to_numpy()[1:]}
+    for seed in (1, 2):
+        oracle = DefaultsFirstOracle(max_trials=5, seed=seed)
+        hp = keras_tuner.HyperParameters()
+        build(hp)
+        oracle.update_space(hp)
+        values = [tuple(oracle.populate_space(str(k))["values"].values()) for k in range(5)]
+        assert values[0] == (1e-3, 1e-2)
+        assert not seen & set(values[1:])
+        seen |= set(values[1:])
+
+
+def test_training_too_is_seeded_apart_in_every_trial() -> None:
+    result = search(lambda hp: (hp.Choice("unused", [1, 2, 3, 4]), build_fixed(hp))[1])
+    assert result.frame()["val_loss"].nunique() == 3
+
+
+def build_fixed(hp: keras_tuner.HyperParameters) -> keras.Model:
+    return compiled(keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "sigmoid")]))
+
+
+def build_diverging(hp: keras_tuner.HyperParameters, healthy: int = 0) -> keras.Model:
+    scale = 1.0 if hp.Int("index", 0, 10**6, default=0) == healthy else np.nan
+    layers = [keras.Input((4,)), keras.layers.Rescaling(scale), keras.layers.Dense(1, "sigmoid")]
+    return compiled(keras.Sequential(layers))
+
+
+def test_diverged_trials_are_scored_last_and_end_nothing() -> None:
+    result = search(build_diverging, trials=5)
+    frame = result.frame()
+    assert frame["status"].tolist() == ["completed", *["diverged"] * 4]
+    assert frame["val_loss"].isna().tolist() == [False, *[True] * 4]
+    assert result.best_hyperparameters.values == {"index": 0}
+    assert "FAILED" not in {t.status for t in result.tuner.oracle.trials.values()}
+    assert "diverged" in repr(result)
+
+
+def test_a_search_without_a_finite_loss_has_no_best() -> None:
+    result = search(lambda hp: build_diverging(hp, healthy=-1), trials=2)
+    with pytest.raises(ValueError, match=r"No trial ended with a finite loss\. Received: 2 trials"):
+        result.best_model()
+    assert result.frame()["status"].tolist() == ["diverged"] * 2
+
+
+def test_a_metric_that_is_no_number_fails_no_trial() -> None:
+    def nowhere(y_true: Any, y_pred: Any) -> Any:
+        return 0.0 * keras.ops.mean(y_pred) + np.nan
+
+    def odd(hp: keras_tuner.HyperParameters) -> keras.Model:
+        return compiled(build_fixed(hp), metrics=("accuracy", nowhere))
+
+    assert search(odd, trials=1).frame()["status"].tolist() == ["completed"]
+    objective = keras_tuner.Objective("val_nowhere", "max")
+    assert search(odd, trials=1, objective=objective).frame()["status"].tolist() == ["diverged"]
+
+
+def test_early_stopping_keeps_the_best_epoch() -> None:
+    result = search(lambda hp: build_at(hp, rate=3.0), trials=1, epochs=30, patience=2)
+    frame = result.frame()
+    assert frame.loc[0, "epochs"] < 30
+    assert frame.loc[0, "epochs"] == frame.loc[0, "best_epoch"] + 2
+    kept = result.best_model().evaluate(*VALIDATION, verbose=0)
+    assert kept[0] == pytest.approx(frame.loc[0, "val_loss"], rel=1e-5)
+
+
+def build_at(hp: keras_tuner.HyperParameters, rate: float) -> keras.Model:
+    return compiled(keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "sigmoid")]), hp.Fixed("rate", rate))
+
+
+def test_an_exhausted_space_ends_the_search_early() -> None:
+    assert len(search(lambda hp: build_at(hp, rate=0.1), trials=3).frame()) == 1
+
+
+INTERRUPTED = """
+import os, signal, sys
+sys.path.insert(0, {here!r})
+import keras
+from test_tune import search
+
+begun = 0
+
+class Interrupt(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        global begun
+        begun += 1
+        if begun == {epoch}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+search(directory={directory!r}, callbacks=[Interrupt()])
+"""
+
+
+@pytest.mark.parametrize(("epoch", "finished"), [(2, 0), (5, 1)])
+def test_an_interrupted_search_goes_on_where_it_stopped(
+    epoch: int, finished: int, tmp_path: Path, reference: TuningResult
+) -> None:
+    directory = tmp_path / "search"
+    code = INTERRUPTED.format(here=str(Path(__file__).parent), epoch=epoch, directory=str(directory))
+    process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert "KeyboardInterrupt" in process.stderr
+    kept = {path: path.read_bytes() for path in sorted(directory.glob("trial_*/result.json"))}
+    assert len(kept) == finished
+
+    resumed = search(directory=directory)
+    same(resumed, reference)
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert [t.status for t in resumed.tuner.oracle.trials.values()] == ["COMPLETED"] * 3
+
+
+def test_a_stop_between_two_files_loses_no_trial(tmp_path: Path, reference: TuningResult) -> None:
+    search(trials=1, directory=tmp_path)
+    before = (tmp_path / "oracle.json").read_bytes()
+    search(trials=2, directory=tmp_path)
+    trial = json.loads((tmp_path / "trial_1" / "trial.json").read_text())
+    (tmp_path / "trial_1" / "trial.json").write_text(json.dumps({**trial, "status": "RUNNING"}))
+    (tmp_path / "oracle.json").write_bytes(before)
+    same(search(directory=tmp_path), reference)
+
+
+def test_more_trials_add_to_a_finished_search(tmp_path: Path, reference: TuningResult) -> None:
+    first = search(trials=2, directory=tmp_path)
+    more = search(directory=tmp_path)
+    same(more, reference)
+    assert more.frame()["seconds"].tolist()[:2] == first.frame()["seconds"].tolist()
+    assert more.directory == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"seed": 1}, r"differs from this one in seed\. Received: seed: there 0, here 1\."),
+        ({"hypermodel": build_fixed}, "in hypermodel, space"),
+        ({"epochs": 4}, "epochs: there 3, here 4"),
+        ({"objective": "val_loss"}, "in objective"),
+    ],
+)
+def test_the_directory_of_another_search_is_refused(changed: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+    search(trials=1, directory=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=complaint) as caught:
+        search(**{"trials": 1, "directory": tmp_path, **changed})
+    assert "Expected the same arguments, to resume it, or another directory" in str(caught.value)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_other_data_are_another_search(tmp_path: Path) -> None:
+    search(trials=1, directory=tmp_path)
+    with pytest.raises(ValueError, match="differs from this one in data"):
+        tune(build, (X[:64], 1 - Y[:64]), VALIDATION, trials=1, epochs=3, batch_size=32, directory=tmp_path)
+
+
+def test_a_foreign_search_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "oracle.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"a KerasTuner search that kregtools\.tune did not start"):
+        search(directory=tmp_path)
+
+
+def test_an_unreported_objective_lists_what_there_is() -> None:
+    with pytest.raises(
+        ValueError, match=r"needs val_accuracy, which training does not report.*Available: loss, val_loss"
+    ):
+        search(lambda hp: compiled(build_fixed(hp), metrics=()), trials=1)
+
+
+def test_an_error_ends_the_search_and_keeps_what_was_done(tmp_path: Path, reference: TuningResult) -> None:
+    class Break(keras.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            if len(list(tmp_path.glob("trial_*/result.json"))) == 2:
+                raise OSError("no space left")
+
+    with pytest.raises(keras_tuner.errors.FatalError, match=r"Trial 2 failed\. Received: OSError: no space left"):
+        search(directory=tmp_path, callbacks=[Break()])
+    same(search(directory=tmp_path), reference)
+
+
+def test_a_rejected_trial_is_passed_over() -> None:
+    def picky(hp: keras_tuner.HyperParameters) -> keras.Model:
+        if hp.Int("index", 0, 10**6, default=0) != 0 and hp.Boolean("strict", default=True):
+            raise keras_tuner.errors.FailedTrialError("too large")
+        return build_fixed(hp)
+
+    result = search(picky, trials=6)
+    assert set(result.frame()["status"]) == {"completed", "rejected"}
+    assert len(result.frame()) == 6
+    assert result.best_model() is not None
+
+
+def test_memory_of_a_trial_is_released_before_the_next() -> None:
+    models: list[weakref.ref[keras.Model]] = []
+    alive: list[int] = []
+
+    def watched(hp: keras_tuner.HyperParameters) -> keras.Model:
+        alive.append(sum(ref() is not None for ref in models))
+        model = build(hp)
+        models.append(weakref.ref(model))
+        return model
+
+    search(watched)
+    assert max(alive[2:]) <= 1
+
+
+def test_the_dtype_policy_survives() -> None:
+    policies: list[str] = []
+
+    def watched(hp: keras_tuner.HyperParameters) -> keras.Model:
+        policies.append(keras.config.dtype_policy().name)
+        return build_fixed(hp)
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        search(watched, trials=1)
+        assert set(policies) == {keras.config.dtype_policy().name} == {"mixed_bfloat16"}
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def test_each_trial_gets_its_own_copy_of_a_callback(tmp_path: Path) -> None:
+    class Count(keras.callbacks.Callback):
+        seen = 0
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.seen += 1
+            with (tmp_path / "seen").open("a") as file:
+                file.write(f"{self.seen} ")
+
+    count = Count()
+    search(build, trials=2, callbacks=[count])
+    assert count.seen == 0
+    assert (tmp_path / "seen").read_text() == "1 2 3 1 2 3 "
+
+
+def test_datasets_of_keras_will_do() -> None:
+    class Batches(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Any:
+            return X[index * 32 : index * 32 + 32], Y[index * 32 : index * 32 + 32]
+
+    result = tune(build, Batches(), VALIDATION, trials=1, epochs=2, verbose=0)
+    assert result.frame()["status"].tolist() == ["completed"]
+
+
+def test_an_unbuilt_model_is_loaded_back() -> None:
+    result = search(lambda hp: compiled(keras.Sequential([keras.layers.Dense(1, "sigmoid")])), trials=1)
+    scores = result.best_model().evaluate(*VALIDATION, verbose=0)
+    assert scores[0] == pytest.approx(result.frame().loc[0, "val_loss"], rel=1e-5)
+
+
+def test_verbose_prints_a_line_a_trial(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    search(trials=1, directory=tmp_path)
+    assert capsys.readouterr().out == ""
+    search(directory=tmp_path, verbose=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["trial 1", "trial 2"]
+    assert "val_accuracy 0." in lines[0]
+    assert "learning_rate=" in lines[0]
+
+
+def test_the_table_ranks_the_trials(reference: TuningResult) -> None:
+    console = Console(width=140)
+    with console.capture() as captured:
+        console.print(reference)
+    rows = [line.split("│")[1].strip() for line in captured.get().splitlines() if line.startswith("│")]
+    ranked = reference.frame().sort_values("val_accuracy", ascending=False, kind="stable")["trial"]
+    assert rows == [str(trial) for trial in ranked]
+    assert repr(reference) == captured.get()
+
+
+def test_a_temporary_search_goes_with_its_result() -> None:
+    result = search(trials=1)
+    directory = result.directory
+    assert directory.exists()
+    del result
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"trials": 0}, r"`trials` must be an integer from 1 on\. Received: trials=0"),
+        ({"seed": -1}, r"`seed` must be an integer from 0 on\. Received: seed=-1"),
+        ({"epochs": 1.5}, "`epochs` must be an integer"),
+        ({"patience": 0}, "`patience` must be an integer"),
+    ],
+)
+def test_arguments_out_of_range_are_named(arguments: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        search(**arguments)
+
+
+def test_data_for_one_trial_only_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"`train` must hold data for every trial.*Received: train of type generator"):
+        tune(build, ((X, Y) for _ in range(2)), VALIDATION)
+    with pytest.raises(ValueError, match=r"`validation` must hold data.*Received: validation of type NoneType"):
+        tune(build, TRAIN, None)
