@@ -11,7 +11,7 @@ from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
 STRONG_RATE = 0.5
-PENALTY = 1e-4
+PENALTY = 1e-3
 OVERFIT = {"loss": [0.6, 0.3, 0.2, 0.1, 0.05], "val_loss": [0.5, 0.35, 0.36, 0.45, 0.5]}
 
 
@@ -74,9 +74,9 @@ class MissingRegularization(CauseRule):
         penalty = f"an L2 penalty of {PENALTY:g} on the kernels of {where}"
         missing = ([dropout] if max(rates, default=0) < STRONG_RATE else []) + ([] if penalized else [penalty])
         return Remedy(
-            f"Add {', or '.join(missing)}. The validation loss should then stay near its lowest value "
-            f"({overfit.evidence['lowest_val_loss']:.3g}) instead of rising. Stopping at epoch "
-            f"{overfit.evidence['onset_epoch']:.0f} is the cheapest alternative, more training data the best.",
+            f"Add {', or '.join(missing)}. The validation loss should then rise later and by less. Stop where it is "
+            f"lowest, too (epoch {overfit.evidence['onset_epoch']:.0f}, {overfit.evidence['lowest_val_loss']:.3g} "
+            "here). More training data would do the same, and better.",
             _code(hidden[0] if hidden else {}),
         )
 
@@ -85,6 +85,5 @@ def _code(layer: dict[str, Any]) -> str:
     return (
         f"{layer_code(layer, kernel_regularizer=f'keras.regularizers.L2({PENALTY:g})')}\n"
         f"x = keras.layers.Dropout({STRONG_RATE:g})(x)\n"
-        "# or, without changing the model:\n"
         'stop = keras.callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True)'
     )

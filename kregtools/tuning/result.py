@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from kregtools.tuning.tuner import short
 
 if TYPE_CHECKING:
     import keras
@@ -68,13 +68,15 @@ class TuningResult:
     def __rich__(self) -> Table:
         objective = self.tuner.oracle.objective.name
         rows = [self._row(trial) for trial in self._ranked()]
-        table = Table(title=f"{len(rows)} trials by {objective}, best first")
+        table = Table(title=f"{len(rows)} trials by {objective}, best first", box=box.SIMPLE_HEAD, padding=0)
         searched = dict.fromkeys(hp.name for hp in self.tuner.oracle.get_space().space)
-        columns = dict.fromkeys(("trial", *searched, "status", "best_epoch", "epochs", "val_loss", objective))
+        columns = dict.fromkeys(("trial", *searched, "best_epoch", "epochs", "val_loss", objective))
+        if any(row["status"] != "completed" for row in rows):
+            columns["status"] = None
         for name in columns:
-            table.add_column(name, justify="right")
+            table.add_column(name.replace("_", " "), justify="right")
         for row in rows:
-            table.add_row(*(short(row.get(name, "")) for name in columns))
+            table.add_row(*(_cell(row.get(name, "")) for name in columns))
         return table
 
     def __repr__(self) -> str:
@@ -104,3 +106,7 @@ class TuningResult:
         status = "diverged" if result["diverged"] else "completed"
         kept = {name: result[name] for name in ("best_epoch", "epochs", "seconds")}
         return {**row, "status": status, **kept, **result["metrics"]}
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,258 @@
+import copy
+import math
+import os
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import kregtools
+from kregtools import symptoms
+from kregtools.callbacks import FitDiagnosis, HealthMonitor
+from kregtools.errors import KregtoolsWarning
+from kregtools.symptoms import SYMPTOMS, SymptomRule
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(256, 8)).astype("float32")
+Y = (X.sum(axis=1) > 0).astype("float32")
+KEYS = {f"kreg/{name}" for name in ("grad_norm", "update_ratio", "dead_units", "generalization_gap", "findings")}
+MONITORS = [FitDiagnosis, HealthMonitor]
+
+
+def network(learning_rate: float = 0.01, **settings) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [keras.Input((8,)), layers.Dense(16, activation="relu", name="hidden"), layers.Dense(1, activation="sigmoid")]
+    )
+    model.compile(keras.optimizers.Adam(learning_rate), "binary_crossentropy", metrics=["accuracy"], **settings)
+    return model
+
+
+def fit(*callbacks, epochs: int = 6, model: keras.Model | None = None, validate: bool = True, **settings):
+    model = model or network()
+    validation = (X[192:], Y[192:]) if validate else None
+    return model.fit(
+        X[:192], Y[:192], validation_data=validation, epochs=epochs, verbose=0, callbacks=list(callbacks), **settings
+    )
+
+
+class Broken(SymptomRule):
+    name = "broken"
+
+    def check(self, record):
+        raise ZeroDivisionError("oh")
+
+
+@pytest.mark.parametrize("kind", MONITORS)
+def test_the_logs_are_floats_in_every_epoch(kind):
+    history = fit(kind()).history
+    assert KEYS <= history.keys()
+    for key in KEYS:
+        assert len(history[key]) == 6 and all(isinstance(value, float) for value in history[key])
+    gap = np.array(history["val_loss"]) - history["loss"]
+    np.testing.assert_allclose(history["kreg/generalization_gap"], gap, rtol=1e-5)
+
+
+def test_what_is_not_measured_is_nan():
+    history = fit(FitDiagnosis(), validate=False).history
+    assert all(math.isnan(value) for key in KEYS - {"kreg/findings"} for value in history[key])
+    assert not any(math.isnan(value) for value in fit(HealthMonitor()).history["kreg/grad_norm"])
+
+
+def test_other_callbacks_can_use_the_logs(tmp_path):
+    stop = keras.callbacks.EarlyStopping("kreg/update_ratio", mode="min", patience=2)
+    table = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    best = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras", monitor="kreg/grad_norm", mode="min")
+    fit(HealthMonitor(), stop, table, best)
+    assert "kreg/findings" in (tmp_path / "log.csv").read_text().splitlines()[0]
+
+
+def test_a_log_of_that_name_is_left_alone_with_one_warning():
+    with pytest.warns(KregtoolsWarning, match="The logs have kreg/dead_units, .* already") as warned:
+        fit(HealthMonitor(), FitDiagnosis())
+    assert len(warned) == 1
+
+
+def test_a_healthy_run_is_silent(capsys):
+    monitor = HealthMonitor()
+    fit(monitor)
+    assert monitor.diagnosis.verdict == "healthy"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_sick_run_is_told_with_cause_and_remedy(capsys):
+    monitor = HealthMonitor()
+    fit(monitor, model=network(learning_rate=30.0))
+    assert monitor.diagnosis.verdict == "sick"
+    assert monitor.diagnosis.causes[0].name == "lr_too_high"
+    assert monitor.diagnosis.causes[0].remedy.code.startswith("model.compile(keras.optimizers.Adam(learning_rate=")
+    told = capsys.readouterr().out
+    assert "cause: lr_too_high" in told and "remedy: Lower the learning rate from 30" in told
+
+
+@pytest.mark.parametrize("verbose, printed", [(0, False), (1, True), (2, True)])
+def test_verbosity(capsys, verbose, printed):
+    fit(HealthMonitor(verbose=verbose))
+    assert ("kregtools: healthy" in capsys.readouterr().out) == printed
+
+
+def test_nan_is_found_with_layer_and_step():
+    model = network()
+    model.get_layer("hidden").kernel.assign(np.full((8, 16), np.nan))
+    monitor = HealthMonitor(verbose=0)
+    fit(monitor, model=model, epochs=1)
+    (symptom,) = [symptom for symptom in monitor.diagnosis.symptoms if symptom.name == "nonfinite"]
+    assert symptom.layers[0] == "hidden" and symptom.first_step == 0
+
+
+def test_training_is_stopped_only_where_asked():
+    x = X.copy()
+    x[100] = np.inf
+    for stop_on, epochs in (((), 5), (("nonfinite",), 1)):
+        history = network().fit(x, Y, epochs=5, verbose=0, callbacks=[HealthMonitor(verbose=0, stop_on=stop_on)])
+        assert len(history.epoch) == epochs
+
+
+def test_what_is_ignored_is_not_found():
+    monitor = HealthMonitor(verbose=0, ignore=("exploding_gradient", "dead_relu", "vanishing_gradient", "lr_too_high"))
+    fit(monitor, model=network(learning_rate=30.0))
+    assert not {"exploding_gradient", "dead_relu"} & {symptom.name for symptom in monitor.diagnosis.symptoms}
+    assert not monitor.diagnosis.causes or monitor.diagnosis.causes[0].name != "lr_too_high"
+
+
+def test_state_is_reset_across_fit_calls():
+    monitor = HealthMonitor(verbose=0)
+    fit(monitor, model=network(learning_rate=30.0))
+    model = network()
+    for _ in range(2):
+        fit(monitor, model=model)
+        assert monitor.diagnosis.verdict == "healthy" and len(monitor.record.logs) == 6
+    assert monitor.record.steps[0] == 36 and monitor.record.logs[-1]["step"] == 71
+
+
+@pytest.mark.parametrize("kind", MONITORS)
+def test_it_copies_and_pickles_before_and_after(kind):
+    monitor = kind(verbose=0)
+    for twin in (copy.deepcopy(monitor), pickle.loads(pickle.dumps(monitor))):
+        fit(twin)
+        again = pickle.loads(pickle.dumps(twin))
+        assert again.diagnosis == copy.deepcopy(twin).diagnosis == twin.diagnosis
+
+
+def test_a_failing_symptom_is_one_warning_and_training_goes_on(monkeypatch):
+    monkeypatch.setattr(symptoms, "SYMPTOMS", (*SYMPTOMS, Broken()))
+    monitor = HealthMonitor(verbose=0)
+    with pytest.warns(KregtoolsWarning, match="broken: its rule failed .*oh") as warned:
+        history = fit(monitor)
+    assert len(warned) == 1 and len(history.epoch) == 6
+    assert monitor.diagnosis.verdict == "undetermined"
+
+
+def test_a_failure_inside_the_monitor_is_one_warning_and_training_goes_on(monkeypatch):
+    def broken(*args):
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("kregtools.callbacks.fit_diagnosis.diagnose", broken)
+    with pytest.warns(KregtoolsWarning, match="_end_epoch failed with ZeroDivisionError: oh. Training goes on") as warned:
+        history = fit(HealthMonitor(verbose=0))
+    assert len(warned) == 1 and len(history.epoch) == 6
+
+
+def test_a_failing_statistic_leaves_the_rest(monkeypatch):
+    monkeypatch.setattr("kregtools.capture.reduce.activation", lambda tensor: 1 / 0)
+    monitor = HealthMonitor(verbose=0)
+    fit(monitor)
+    assert monitor.record.tensors("gradient_norm") and not monitor.record.tensors("std")[1:]
+
+
+# ---- on disk
+
+
+@pytest.mark.parametrize("kind", MONITORS)
+def test_the_run_read_from_disk_is_the_run_in_memory(tmp_path, kind):
+    monitor = kind(directory=tmp_path / "run", verbose=0)
+    fit(monitor)
+    run = kregtools.load(tmp_path / "run")
+    assert run.diagnosis == monitor.diagnosis
+    assert run.record.frame().equals(monitor.record.frame())
+    assert run.report(tmp_path / "run.html").read_text() == monitor.report(tmp_path / "same.html").read_text()
+
+
+def test_every_finished_epoch_is_on_disk_when_training_is_interrupted(tmp_path):
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(HealthMonitor(directory=tmp_path / "run", verbose=0), Interrupt())
+    assert len(kregtools.load(tmp_path / "run").record.logs) == 3
+
+
+def test_no_file_appears_unasked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fit(HealthMonitor())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_one_warning_and_recording_goes_on_in_memory(tmp_path):
+    monitor = HealthMonitor(directory=tmp_path / "run", verbose=0)
+
+    class Fill(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                (tmp_path / "run" / "record.jsonl").unlink()
+                (tmp_path / "run" / "record.jsonl").symlink_to("/dev/full")
+
+    with pytest.warns(KregtoolsWarning, match="cannot be written .*No space left.* goes on in memory") as warned:
+        fit(monitor, Fill())
+    assert len(warned) == 1 and len(monitor.record.logs) == 6
+
+
+# ---- bad input
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"sample_every": 0}, r"`sample_every`. Received: sample_every=0. Expected a positive integer"),
+    ({"verbose": 3}, r"`verbose`. Received: verbose=3. Expected 'auto', 0, 1 or 2"),
+    ({"ignore": ("overfitting",)}, r"`ignore`. .* out of: .*overfit"),
+    ({"stop_on": ("nan",)}, r"`stop_on`. .* out of: .*nonfinite"),
+    ({"stop_on": ("lr_too_high",)}, r"`stop_on`"),
+])  # fmt: skip
+def test_bad_arguments_are_errors_at_once(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        HealthMonitor(**arguments)
+
+
+def test_a_directory_with_an_earlier_run_is_an_error_at_once(tmp_path):
+    fit(FitDiagnosis(directory=tmp_path, verbose=0), epochs=1)
+    with pytest.raises(ValueError, match=r"holds the record of an earlier run.* Choose another"):
+        FitDiagnosis(directory=tmp_path)
+
+
+@pytest.mark.parametrize("kind", MONITORS)
+def test_a_model_that_is_not_compiled_is_an_error_that_says_so(kind):
+    monitor = kind()
+    monitor.set_model(keras.Sequential([keras.Input((8,)), layers.Dense(1)]))
+    with pytest.raises(ValueError, match=r"the model is not compiled. .* Call `model.compile\(optimizer, loss\)` first"):
+        monitor.on_train_begin()
+
+
+def test_a_train_step_that_calls_nothing_of_the_model_is_one_warning():
+    class Odd(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.count = self.add_weight(shape=(), name="count")
+
+        def train_step(self, data):
+            self.count.assign_add(1.0)
+            return {"loss": self.count.value}
+
+    model = Odd()
+    model.compile("sgd", "mse")
+    with pytest.warns(KregtoolsWarning, match="no layer and no optimizer is called inside its `train_step`") as warned:
+        model.fit(X, Y, epochs=2, verbose=0, callbacks=[HealthMonitor(sample_every=1, verbose=0)])
+    assert len(warned) == 1 and float(model.count) == 16
