@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import count
 from typing import Any
 
 import keras
@@ -32,8 +32,7 @@ def batches(data: Any, samples: int, batch_size: int) -> Iterator[tuple[Any, int
 def _batches(data: Any, samples: int, batch_size: int) -> Iterable[Any]:
     if isinstance(data, keras.utils.PyDataset):
         length = data.num_batches
-        indices = range(length) if length is not None else islice(iter(int, 1), 0, None)
-        return (_inputs(data[index]) for index in indices)
+        return (_inputs(data[index]) for index in (count() if length is None else range(length)))
     x = data[0] if isinstance(data, tuple) else data
     if all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(x)):
         return _slices(x, samples, batch_size)
@@ -48,8 +47,8 @@ def _slices(x: Any, samples: int, batch_size: int) -> Iterator[Any]:
     rows = _rows(x)
     # Evenly over all rows: data sorted by class would give the statistics of its first classes.
     chosen = np.linspace(0, rows - 1, min(rows, samples)).round().astype(int) if rows else np.empty(0, int)
-    for start in range(0, len(chosen), batch_size):
-        index = chosen[start : start + batch_size]
+    # Batches of equal size: what normalizes by a last batch of one row sees no variance at all.
+    for index in np.array_split(chosen, -(-len(chosen) // batch_size)) if rows else ():
         yield keras.tree.map_structure(lambda leaf, index=index: np.asarray(leaf)[index], x)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 import keras
@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from kregtools._batches import batches
+from kregtools._populations import Population, normalizing_in_training, populations_of, snapshot
 from kregtools.errors import KregtoolsWarning
-from kregtools.layers.batch_moments import BatchMoments, normalize_by_batch
-from kregtools.layers.dropout_aware_batch_normalization import DropoutAwareBatchNormalization
 
 BatchNormalization = keras.layers.BatchNormalization
 
@@ -78,16 +77,17 @@ def recalibrate(
     batch_size: int = 512,
     validation_data: Any = None,
 ) -> VarianceShift:
-    """Takes the moving statistics of every BatchNormalization again, with dropout off.
+    r"""Takes the moving statistics of every BatchNormalization again, with dropout off.
 
     Use it after training, or before each validation through `callbacks.RecalibrateBatchNorm`, on a model that has
     dropout, or any noise, before a BatchNormalization. The model runs in inference mode, so that dropout, noise and
     augmentation are off, while each BatchNormalization normalizes by the batch. The population's mean and variance
     are accumulated in float64 in one pass, and take the place of the moving ones:
-    $Var = \\sum_b n_b (v_b + m_b^2) / n - m^2$.
+    $Var = \sum_b n_b (v_b + m_b^2) / n - m^2$.
 
-    It changes nothing else: no weight, optimizer state, seed or compiled function. Where it fails, it changes
-    nothing at all. Layers with `trainable=False` keep their statistics, with a warning.
+    It changes nothing else: no weight, optimizer state, seed, state of a recurrent layer or compiled function. Where
+    it fails, it changes nothing at all. Layers with `trainable=False` keep their statistics, with a warning, and so
+    do those that `fit` runs in inference mode, because the model's `call` says `training=False` to them.
 
     Args:
         model: A built Keras model of any kind. Shared and nested layers, masks and mixed precision are taken care of.
@@ -97,13 +97,15 @@ def recalibrate(
         samples: Positive integer. How many rows to use; arrays are sampled evenly. Defaults to `8192`.
         batch_size: Positive integer. Rows in a batch, where `data` is not batched yet. The layers after the first
             BatchNormalization see inputs normalized by batches of this size. Defaults to `512`.
-        validation_data: A tuple `(x, y)`, or a dataset, to evaluate before and after. Defaults to `None`.
+        validation_data: A tuple `(x, y)`, or a dataset that can be read twice, to evaluate before and after. Defaults
+            to `None`.
 
     Returns:
         A `VarianceShift`: for each layer how far its moving statistics were off, and the metrics before and after.
 
     Raises:
-        ValueError: If an argument is invalid, the model is not built, or `data` has no rows.
+        ValueError: If an argument is invalid, the model is not built, `data` has no rows, or what it makes in the
+            model is not finite.
 
     Reference:
 
@@ -118,11 +120,22 @@ def recalibrate(
             "`validation_data` was given, and the model has no metrics to compare: it is not compiled. "
             "Call `model.compile(optimizer, loss, metrics)` first, or leave `validation_data` out."
         )
+    if isinstance(validation_data, Iterator):
+        raise ValueError(
+            "`validation_data` can be read only once, and is needed before and after. "
+            f"Received: validation_data={validation_data!r}. Expected a tuple (x, y) of arrays or a dataset."
+        )
     populations, shift = _measure(model, data, samples, batch_size)
     before = _evaluate(model, validation_data)
-    for layer, population in populations:
-        _assign(layer, population, update)
-    return VarianceShift(shift.layers, shift.samples, before, _evaluate(model, validation_data))
+    put_back = snapshot(chain.from_iterable(layer.non_trainable_variables for layer, _ in populations))
+    try:
+        for layer, population in populations:
+            _assign(layer, population, update)
+        after = _evaluate(model, validation_data)
+    except BaseException:
+        put_back()
+        raise
+    return VarianceShift(shift.layers, shift.samples, before, after)
 
 
 def variance_shift(model: keras.Model, data: Any, *, samples: int = 8192, batch_size: int = 512) -> VarianceShift:
@@ -150,45 +163,29 @@ def variance_shift(model: keras.Model, data: Any, *, samples: int = 8192, batch_
     return _measure(model, data, samples, batch_size)[1]
 
 
-class _Population:
-    """Mean and variance over batches, by the law of total variance."""
-
-    def __init__(self) -> None:
-        self.count = self.first = self.second = np.float64(0.0)
-
-    def add(self, moments: BatchMoments) -> None:
-        count, mean, variance = (np.asarray(keras.ops.convert_to_numpy(part), "float64") for part in moments)
-        self.count = self.count + count
-        self.first = self.first + count * mean
-        self.second = self.second + count * (variance + mean**2)
-
-    @property
-    def mean(self) -> np.ndarray:
-        return self.first / self.count
-
-    @property
-    def variance(self) -> np.ndarray:
-        return np.maximum(self.second / self.count - self.mean**2, 0.0)
-
-
 def _measure(
     model: keras.Model, data: Any, samples: int, batch_size: int
-) -> tuple[list[tuple[BatchNormalization, _Population]], VarianceShift]:
+) -> tuple[list[tuple[BatchNormalization, Population]], VarianceShift]:
     _check(model, samples, batch_size)
-    layers = _layers(model)
-    populations = [(layer, _Population()) for layer in layers]
-    rows = 0
-    with contextlib.ExitStack() as stack:
-        for layer, population in populations:
-            stack.enter_context(_collecting(layer, population.add))
-        for x, count in batches(data, samples, batch_size) if layers else ():
-            model(x, training=False)
+    layers = _trainable(model)
+    if not layers:
+        return [], VarianceShift((), 0)
+    given = batches(data, samples, batch_size)
+    x, rows = next(given, (None, 0))
+    if not rows:
+        raise ValueError("`data` has no rows. Expected arrays, a dataset or an iterable that is not exhausted.")
+    layers = _in_training(model, layers, x)
+
+    def inputs() -> Iterator[Any]:
+        nonlocal rows
+        yield x
+        for batch, count in given:
             rows += count
-    if layers and not rows:
-        raise ValueError(
-            "`data` has no rows. Expected arrays, a dataset or an iterable of batches that is not exhausted."
-        )
-    seen = [(layer, population) for layer, population in populations if np.all(population.count > 0)]
+            yield batch
+
+    populations = populations_of(model, layers, inputs())
+    seen = [pair for pair in zip(layers, populations, strict=True) if np.all(pair[1].count > 0)]
+    _check_finite(seen)
     return seen, VarianceShift(tuple(_shift(layer, population) for layer, population in seen), rows)
 
 
@@ -205,39 +202,42 @@ def _check(model: keras.Model, samples: int, batch_size: int) -> None:
         )
 
 
-def _layers(model: keras.Model) -> list[BatchNormalization]:
-    found = {id(layer): layer for layer in model._flatten_layers() if isinstance(layer, BatchNormalization)}
-    frozen = [layer for layer in found.values() if not layer.trainable]
-    if frozen:
-        warnings.warn(
-            f"{', '.join(layer.name for layer in frozen)}: frozen (trainable=False), so the statistics stay as they "
-            "are. Unfreeze the layers to have them taken again.",
-            KregtoolsWarning,
-            stacklevel=4,
+def _check_finite(populations: list[tuple[BatchNormalization, Population]]) -> None:
+    bad = [layer.name for layer, population in populations if not np.isfinite(population.variance).all()]
+    if bad:
+        raise ValueError(
+            f"The inputs of {', '.join(bad)} are not finite, so they have no statistics. Nothing was changed. Look for "
+            "NaN or infinity in `data` and in the weights, and for values above 65504 with float16."
         )
-    return [layer for layer in found.values() if layer.trainable and layer.built]
 
 
-@contextlib.contextmanager
-def _collecting(layer: BatchNormalization, collect: Callable[[BatchMoments], None]) -> Iterator[None]:
-    if isinstance(layer, DropoutAwareBatchNormalization):
-        with layer.collecting(collect):
-            yield
-        return
-
-    def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        outputs, moments = normalize_by_batch(layer, inputs, mask)
-        collect(moments)
-        return outputs
-
-    object.__setattr__(layer, "call", call)
-    try:
-        yield
-    finally:
-        object.__delattr__(layer, "call")
+def _trainable(model: keras.Model) -> list[BatchNormalization]:
+    found = {id(layer): layer for layer in model._flatten_layers() if isinstance(layer, BatchNormalization)}
+    layers = [layer for layer in found.values() if layer.built]
+    _warn_of_left_out(
+        [layer for layer in layers if not layer.trainable],
+        "frozen (trainable=False), so the statistics stay as they are. Unfreeze the layers to have them taken again",
+    )
+    return [layer for layer in layers if layer.trainable]
 
 
-def _assign(layer: BatchNormalization, population: _Population, update: str) -> None:
+def _in_training(model: keras.Model, layers: list[BatchNormalization], x: Any) -> list[BatchNormalization]:
+    kept = normalizing_in_training(model, layers, x)
+    _warn_of_left_out(
+        [layer for layer in layers if layer not in kept],
+        f"`fit` runs these in inference mode, because the `call` of '{model.name}' says training=False to them or "
+        "takes no `training`. Their statistics are left as they are: the weights were trained with these",
+    )
+    return kept
+
+
+def _warn_of_left_out(layers: list[BatchNormalization], why: str) -> None:
+    if layers:
+        names = ", ".join(layer.name for layer in layers)
+        warnings.warn(f"{names}: {why}.", KregtoolsWarning, stacklevel=5)
+
+
+def _assign(layer: Any, population: Population, update: str) -> None:
     if update == "both":
         layer.moving_mean.assign(population.mean)
     layer.moving_variance.assign(population.variance)
@@ -245,7 +245,7 @@ def _assign(layer: BatchNormalization, population: _Population, update: str) -> 
         layer.moving_stddev.assign(np.sqrt(population.variance + layer.epsilon))
 
 
-def _shift(layer: BatchNormalization, population: _Population) -> LayerShift:
+def _shift(layer: BatchNormalization, population: Population) -> LayerShift:
     mean, variance = (
         np.asarray(keras.ops.convert_to_numpy(value), "float64") for value in (layer.moving_mean, layer.moving_variance)
     )
@@ -255,7 +255,7 @@ def _shift(layer: BatchNormalization, population: _Population) -> LayerShift:
     return LayerShift(layer.path or layer.name, float(np.median(ratio)), float(worst), float(np.median(distance)))
 
 
-def _evaluate(model: keras.Model, validation_data: Any) -> dict[str, float]:
+def _evaluate(model: Any, validation_data: Any) -> dict[str, float]:
     if validation_data is None:
         return {}
     arguments = validation_data if isinstance(validation_data, tuple) else (validation_data,)

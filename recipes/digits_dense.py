@@ -1,8 +1,8 @@
 """Scikit-learn's handwritten digits through two small dense layers; no network is needed.
 
-    python recipes/digits_dense.py                          train and diagnose: a healthy run
-    python recipes/digits_dense.py --learning-rate 3        a sick one: the cause and the remedy are named
-    python recipes/digits_dense.py --tune --trials 3        search L2, dropout and learning rate
+python recipes/digits_dense.py                          train and diagnose: a healthy run
+python recipes/digits_dense.py --learning-rate 3        a sick one: the cause and the remedy are named
+python recipes/digits_dense.py --tune --trials 3        search L2, dropout and learning rate
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """IMDB movie reviews as bags of words, through two small dense layers.
 
-    python recipes/imdb_bow.py                              train and diagnose
-    python recipes/imdb_bow.py --l2 0 --dropout 0 --epochs 20     see it overfit, and what to do
-    python recipes/imdb_bow.py --tune --trials 8            search L2, dropout and learning rate
+python recipes/imdb_bow.py                              train and diagnose
+python recipes/imdb_bow.py --l2 0 --dropout 0 --epochs 20     see it overfit, and what to do
+python recipes/imdb_bow.py --tune --trials 8            search L2, dropout and learning rate
 """
 
 from __future__ import annotations

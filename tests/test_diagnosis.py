@@ -92,7 +92,7 @@ def test_an_unknown_name_to_ignore_is_an_error_that_lists_the_known():
 def test_it_shows_in_terminal_and_notebook():
     diagnosis = diagnose(symptoms.SYMPTOMS[-2].SICK[0])
     assert "overfit  warning" in str(diagnosis)
-    assert "<Diagnosis: overfit; overfit>" == repr(diagnosis)
+    assert repr(diagnosis) == "<Diagnosis: overfit; overfit>"
     assert "overfit" in diagnosis._repr_html_() and "<pre" in diagnosis._repr_html_()
 
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras import layers
 
 import kregtools
+from kregtools._batches import batches
 from kregtools.errors import KregtoolsWarning
 from kregtools.layers import DropoutAwareBatchNormalization
 
@@ -173,6 +174,19 @@ def test_whatever_fit_takes_will_do(data):
         np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
+def test_a_dataset_without_an_end_is_read_on():
+    class Endless(Rows):
+        num_batches = None
+
+    model = dense(layers.BatchNormalization)
+    assert kregtools.recalibrate(model, Endless(), samples=1000).samples == 1000
+    np.testing.assert_allclose(statistics(model)[1], inputs_of(model, X).var(axis=0), rtol=1e-4)
+
+
+def test_no_batch_is_a_small_rest():
+    assert [rows for _, rows in batches(X[:513], samples=8192, batch_size=512)] == [257, 256]
+
+
 def test_samples_are_taken_evenly():
     model = dense(layers.BatchNormalization)
     ordered = X[np.argsort(X[:, 0])]
@@ -241,6 +255,103 @@ def test_metrics_before_and_after_on_request():
 def test_a_model_without_batchnorm_is_left_alone():
     model = keras.Sequential([keras.Input((8,)), layers.Dense(1)])
     assert kregtools.recalibrate(model, X).frame().empty
+
+
+class Noise(layers.Layer):
+    """Draws in inference as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.seed = keras.random.SeedGenerator(1)
+
+    def call(self, x):
+        return x + keras.random.normal(keras.ops.shape(x), seed=self.seed)
+
+
+@pytest.mark.parametrize("measure", [kregtools.recalibrate, kregtools.variance_shift])
+def test_seeds_and_states_that_move_in_inference_are_put_back(measure):
+    inputs = keras.Input((2, 4), batch_size=100)
+    recurrent = layers.SimpleRNN(6, stateful=True)
+    norm = layers.BatchNormalization(name="norm")
+    model = keras.Model(inputs, norm(Noise()(recurrent(inputs))))
+    moving = {id(norm.moving_mean), id(norm.moving_variance)}
+    others = [variable for variable in model.variables if id(variable) not in moving]
+    before = [np.array(variable) for variable in others]
+    measure(model, X.reshape(1000, 2, 4), batch_size=100)
+    assert len(others) > 6
+    for old, new in zip(before, others, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+class Base(keras.Model):
+    def __init__(self):
+        super().__init__(name="tuned")
+        self.norm, self.top = layers.BatchNormalization(name="norm"), layers.Dense(1)
+
+
+class InferenceBase(Base):
+    def call(self, x, training=None):
+        return self.top(self.norm(x, training=False))
+
+
+class NoTrainingArgument(Base):
+    def call(self, x):
+        return self.top(self.norm(x))
+
+
+@pytest.mark.parametrize("kind", [InferenceBase, NoTrainingArgument])
+def test_layers_that_fit_runs_in_inference_mode_keep_their_statistics_with_a_warning(kind):
+    model = kind()
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(model.norm.moving_variance, np.ones(8))
+    with pytest.warns(KregtoolsWarning, match="norm: `fit` runs these in inference mode, because the `call` of 'tu"):
+        report = kregtools.recalibrate(model, X)
+    assert report.layers == ()
+    np.testing.assert_array_equal(model.norm.moving_variance, np.ones(8))
+
+
+def test_inputs_that_are_not_finite_are_an_error_and_change_nothing():
+    model = dense(layers.BatchNormalization)
+    before = statistics(model)
+    with pytest.raises(ValueError, match=r"The inputs of norm are not finite, .* Nothing was changed"):
+        kregtools.recalibrate(model, np.where(X > 3, np.nan, X))
+    for old, new in zip(before, statistics(model), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_validation_that_fails_after_the_change_undoes_it():
+    model = dense(layers.BatchNormalization)
+    model.compile("adam", "binary_crossentropy")
+    before = statistics(model)
+
+    class ReadableBefore(Rows):
+        def __getitem__(self, index):
+            if not np.array_equal(statistics(model)[1], before[1]):
+                raise OSError("the disk is gone")
+            return super().__getitem__(index)
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        kregtools.recalibrate(model, X, validation_data=ReadableBefore())
+    for old, new in zip(before, statistics(model), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_validation_data_that_can_be_read_once_is_an_error():
+    model = dense(layers.BatchNormalization)
+    model.compile("adam", "binary_crossentropy")
+    with pytest.raises(ValueError, match="can be read only once"):
+        kregtools.recalibrate(model, X, validation_data=iter([(X, Y)]))
+
+
+def test_what_others_put_around_the_layers_call_stays():
+    model = dense(layers.BatchNormalization)
+    layer = model.get_layer("norm")
+    theirs = layer.call
+    object.__setattr__(layer, "call", theirs)
+    kregtools.recalibrate(model, X)
+    assert vars(layer)["call"] is theirs
+    np.testing.assert_allclose(layer.moving_variance, inputs_of(model, X).var(axis=0), rtol=1e-4)
 
 
 @pytest.mark.parametrize("call, message", [

@@ -17,13 +17,17 @@ def test_an_unknown_name_is_an_error_that_lists_the_known():
         kregtools.recalibrat  # noqa: B018
 
 
-@pytest.mark.parametrize("module", ["callbacks", "initializers", "layers", "models", "tuning", "symptoms", "causes", "record", "report"])
+@pytest.mark.parametrize(
+    "module", ["callbacks", "initializers", "layers", "models", "tuning", "symptoms", "causes", "record", "report"]
+)
 def test_what_a_module_lists_is_there(module):
     module = importlib.import_module(f"kregtools.{module}")
     assert all(hasattr(module, name) for name in module.__all__)
 
 
-@pytest.mark.parametrize("imports", ["import kregtools, keras", "import keras, kregtools", "import kregtools.diagnosis, keras"])
+@pytest.mark.parametrize(
+    "imports", ["import kregtools, keras", "import keras, kregtools", "import kregtools.diagnosis, keras"]
+)
 def test_our_objects_are_registered_once_keras_is_there(imports):
     code = f"{imports}; print(keras.saving.get_registered_object('kregtools>DropoutAware').__name__)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -98,7 +98,18 @@ class HealthMonitor(FitDiagnosis):
         if self._capture is not None:
             for sample in self._capture.drain():
                 self.record.add_sample(sample.step, sample.epoch, sample.values)
+            if self._capture.given_up is not None:
+                self._judge_logs_alone(self._capture.given_up)
         super()._end_epoch(epoch, logs)
+
+    def _judge_logs_alone(self, why: str) -> None:
+        self._capture = None
+        self.record.add_facts({"watching": {"taps": False, "reason": why}})
+        warnings.warn(
+            f"HealthMonitor judges the logs alone, the training steps cannot be looked into: {why}. Training goes on.",
+            KregtoolsWarning,
+            stacklevel=2,
+        )
 
     def _stop_watching(self) -> None:
         if self._capture is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -15,12 +16,15 @@ class RecalibrateBatchNorm(keras.callbacks.Callback):
     """Takes the statistics of BatchNormalization again, without dropout, before every validation and at the end.
 
     It runs before `fit` validates, so that the `val_*` logs, `EarlyStopping` and `ModelCheckpoint` see the model with
-    the corrected statistics. Training itself does not change: it normalizes by the batch.
+    the corrected statistics. Training itself does not change: it normalizes by the batch. In the list of callbacks
+    it belongs after those that put other weights into the model, such as `SwapEMAWeights` and
+    `EarlyStopping(restore_best_weights=True)`.
 
     Args:
         data: The training inputs, or rows like them. Anything that `kregtools.recalibrate` takes and that can be
             iterated over more than once.
-        every: Positive integer. Every how many epochs to do so; the end of training always counts. Defaults to `1`.
+        every: Positive integer. Every how many epochs to do so. At the end of training it is done once more, because
+            the weights may have been swapped or restored. Defaults to `1`.
         update: See `kregtools.recalibrate`.
         samples: See `kregtools.recalibrate`.
         batch_size: See `kregtools.recalibrate`.
@@ -61,10 +65,18 @@ class RecalibrateBatchNorm(keras.callbacks.Callback):
         self.failed = False
         self._training = False
         self._epoch = 0
-        self._recalibrated: int | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RecalibrateBatchNorm:
+        # KerasTuner copies callbacks for every trial; datasets cannot be copied, and arrays need not be.
+        return copy.copy(self)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        # `fit` and a stand-alone `evaluate` begin here, and a fit that broke off never reached `on_train_end`.
+        super().set_params(params)
+        self._training = False
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        self.shift, self.failed, self._training, self._recalibrated = None, False, True, None
+        self.shift, self.failed, self._training = None, False, True
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self._epoch = epoch
@@ -74,11 +86,10 @@ class RecalibrateBatchNorm(keras.callbacks.Callback):
             self._recalibrate()
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
-        if self._recalibrated != self._epoch:
-            self._recalibrate()
+        self._recalibrate()
         self._training = False
 
     @guarded
     def _recalibrate(self) -> None:
-        self.shift = recalibrate(self.model, self.data, **self.settings)
-        self._recalibrated = self._epoch
+        model: Any = self.model
+        self.shift = recalibrate(model, self.data, **self.settings)

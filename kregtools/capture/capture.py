@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from kregtools.capture.firing import FiringUnits
 from kregtools.capture.names import named_layers
 from kregtools.capture.recorder import Key, Layout
 from kregtools.capture.schedule import Schedule
-from kregtools.errors import KregtoolsWarning
 
 MOST_PENDING = 256
 
@@ -63,6 +61,10 @@ class Capture:
     Args:
         model: A compiled model whose train function exists, as it does from `on_train_begin` on.
 
+    Attributes:
+        epoch: The epoch that the samples belong to.
+        given_up: Why nothing more is sampled in this fit, `None` while all is well.
+
     Raises:
         NotWatchable: If there is no way to look into the steps of this model.
     """
@@ -98,6 +100,7 @@ class Capture:
         """
         self._schedule, self._first_step = schedule, first_step
         self._taken, self.epoch = 0, 0
+        self.given_up: str | None = None
         self._pending: list[tuple[int, int, dict[str, Any]]] = []
         self._decoded: list[StepStatistics] = []
         self._firing = FiringUnits()
@@ -129,7 +132,8 @@ class Capture:
     def begin_epoch(self, epoch: int) -> None:
         self.epoch = epoch
         self._schedule.begin_epoch()
-        self.refresh()
+        if self.given_up is None:
+            self.refresh()
 
     def step(self, plain: Callable[..., Any], *args: Any) -> Any:
         """One call of the train function: the plain one, or the sampled one where a sample is due."""
@@ -182,12 +186,7 @@ class Capture:
     def _give_up(self, reason: str) -> None:
         self.remove()
         self._pending.clear()
-        warnings.warn(
-            f"kregtools cannot look into the training steps of this model: {reason}. Training goes on; what the "
-            "logs show is still judged.",
-            KregtoolsWarning,
-            stacklevel=2,
-        )
+        self.given_up = reason
 
     def _decode_pending(self) -> None:
         pending, self._pending = self._pending, []

@@ -42,10 +42,15 @@ def gradient(tensor: Any) -> dict[str, Any]:
 
 
 def update(before: Any, after: Any) -> dict[str, Any]:
-    """Norms of a variable before the step and of the step itself, and their ratio."""
+    """Norms of a variable before the step and of the step itself, their ratio, and what is not finite after it."""
     w, step = ops.cast(before, "float32"), ops.cast(after, "float32") - ops.cast(before, "float32")
     weight_norm, update_norm = ops.sqrt(ops.sum(ops.square(w))), ops.sqrt(ops.sum(ops.square(step)))
-    return {"weight_norm": weight_norm, "update_norm": update_norm, "update_ratio": update_norm / weight_norm}
+    return {
+        "weight_norm": weight_norm,
+        "update_norm": update_norm,
+        "update_ratio": update_norm / weight_norm,
+        "weight_nonfinite": nonfinite(after),
+    }
 
 
 def target(y: Any, y_pred: Any) -> dict[str, Any]:

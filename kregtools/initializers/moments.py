@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import keras
@@ -86,7 +87,9 @@ def _moments(function: Callable[..., Any]) -> Moments:
     starts = np.arange(-LIMIT, LIMIT, PANEL)[:, None]
     z = starts + PANEL / 2 * (nodes + 1)
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * weights * PANEL / 2
-    values = _evaluate(function, z)
+    # A layer may be built while Keras traces it, where nothing has a value. Tracing ends at the thread's border.
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        values = executor.submit(_evaluate, function, z).result()
     slopes = values @ _differentiation(nodes).T * 2 / PANEL
     found = Moments(*(float((density * part).sum()) for part in (values, values**2, slopes**2)))
     if not (np.isfinite(found).all() and found.square > 0):

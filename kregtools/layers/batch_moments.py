@@ -23,15 +23,16 @@ def normalize_by_batch(
 
     Nothing in the layer changes.
     """
-    x = ops.cast(inputs, "float32")
+    dtype = keras.backend.result_type(layer.compute_dtype, "float32")
+    x = ops.cast(inputs, dtype)
     moments = batch_moments(x, layer.axis, mask)
     outputs = ops.batch_normalization(
         x,
         mean=moments.mean,
         variance=moments.variance,
         axis=layer.axis,
-        offset=ops.cast(layer.beta, "float32") if layer.center else None,
-        scale=ops.cast(layer.gamma, "float32") if layer.scale else None,
+        offset=ops.cast(layer.beta, dtype) if layer.center else None,
+        scale=ops.cast(layer.gamma, dtype) if layer.scale else None,
         epsilon=layer.epsilon,
     )
     return ops.cast(outputs, layer.compute_dtype), moments
@@ -46,9 +47,11 @@ def batch_moments(x: Any, axis: int, mask: Any = None) -> BatchMoments:
         mask: Boolean tensor of the shape of `x` without its last axis; positions that are `False` do not count.
     """
     axes = [index for index in range(len(x.shape)) if index != axis % len(x.shape)]
-    weights = ops.ones_like(x) if mask is None else ops.cast(ops.expand_dims(mask, -1), x.dtype) * ops.ones_like(x)
-    count = ops.sum(weights, axis=axes)
-    total = ops.maximum(count, 1.0)
+    weights: Any = ops.ones_like(x)
+    if mask is not None:
+        weights = weights * ops.cast(ops.expand_dims(mask, -1), x.dtype)
+    count: Any = ops.sum(weights, axis=axes)
+    total: Any = ops.maximum(count, 1.0)
     mean = ops.sum(x * weights, axis=axes) / total
     shape = [1] * len(x.shape)
     shape[axis] = -1

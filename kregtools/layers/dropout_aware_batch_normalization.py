@@ -66,8 +66,9 @@ class DropoutAwareBatchNormalization(keras.layers.BatchNormalization):
     @contextlib.contextmanager
     def collecting(self, collect: Callable[[BatchMoments], None]) -> Iterator[None]:
         """Inside the block, a call normalizes by the batch, hands its moments to `collect`, and updates nothing."""
+        outer = self._collect
         object.__setattr__(self, "_collect", collect)
         try:
             yield
         finally:
-            object.__delattr__(self, "_collect")
+            object.__setattr__(self, "_collect", outer)

@@ -24,8 +24,8 @@ def _dead(*dead: float) -> dict[tuple[str, str, str], list[float]]:
 class DeadRelu(SymptomRule):
     """At least half of a layer's ReLU units are off for every row.
 
-    How it is detected: units whose output is zero for all of the last 256 rows or more that were sampled, not zeros: a
-    sparse unit is off for most rows and works well. It must show in the last two samples.
+    How it is detected: by units whose output is zero for all of the last 256 rows or more that were sampled, in the
+    last two samples. Zeros are not counted: a sparse unit is off for most rows, and works well.
 
     Why it matters: a unit that is off for all data has no gradient and never comes back; the layer is as narrow as
     the units that are left.
@@ -50,7 +50,7 @@ class DeadRelu(SymptomRule):
             return None
         share = dead / record.matrix("activation", "units")[1]
         measured = np.isfinite(share).any(axis=1)
-        if np.count_nonzero(measured) < 2:
+        if not measured.any():
             raise CannotCheckError(
                 "too few rows were sampled to tell dead units from sparse ones: train longer, or lower `sample_every`"
             )

@@ -9,17 +9,16 @@ import numpy as np
 from kregtools.record import Record, example
 from kregtools.symptoms.symptom import Symptom, SymptomRule
 
-# Under a dynamic loss scale an infinite gradient is how the scale is found: the optimizer skips that step.
-STATISTICS = (("loss", "nonfinite"), ("activation", "nonfinite"), ("output", "nonfinite"))
-GRADIENTS = "gradient_nonfinite"
+SHOWN_AS = {"nonfinite": "{}", "gradient_nonfinite": "the gradient of {}", "weight_nonfinite": "the weights of {}"}
 
 
 class Nonfinite(SymptomRule):
     """A number that is NaN or infinite.
 
-    How it is detected: by counting them in the loss, in every layer's output and in every gradient at the sampled
+    How it is detected: by counting them in the loss, in every layer's output, gradient and weights at the sampled
     steps, and by looking at the losses that Keras logged. The first place, in forward order, of the first step is
-    named. Gradients are left out under a dynamic loss scale, which finds its size by overflowing.
+    named. Outputs alone would not do: TensorFlow's relu on a CPU turns NaN into 0. Gradients are left out under a
+    dynamic loss scale, which finds its size by overflowing; the optimizer skips such a step.
 
     Why it matters: NaN spreads to every weight within a step, and nothing brings them back.
 
@@ -32,6 +31,7 @@ class Nonfinite(SymptomRule):
     SICK: ClassVar = (
         example(logs={"loss": [0.7, float("nan")]}),
         example(logs={"loss": [0.7]}, series={("dense", "kernel", "gradient_nonfinite"): [0, 0, 3]}),
+        example(logs={"loss": [0.7]}, series={("dense", "kernel", "weight_nonfinite"): [0, 9]}),
         example(series={("", "loss", "nonfinite"): [0, 1], ("dense", "activation", "nonfinite"): [0, 64]}),
     )
     HEALTHY: ClassVar = (
@@ -66,13 +66,12 @@ class Nonfinite(SymptomRule):
 
     def _counts(self, record: Record) -> dict[tuple[str, str], np.ndarray]:
         scaled = (record.facts.get("optimizer") or {}).get("loss_scale") == "dynamic"
-        counts = {}
-        for tensor, statistic in STATISTICS:
-            layers, values = record.matrix(tensor, statistic)
-            counts.update({(layer, tensor): values[:, index] for index, layer in enumerate(layers)})
-        for layer, tensor in [] if scaled else record.tensors(GRADIENTS):
-            counts[layer, f"the gradient of {tensor}"] = record.series(layer, tensor, GRADIENTS)
-        return counts
+        return {
+            (layer, shown_as.format(tensor)): record.series(layer, tensor, statistic)
+            for statistic, shown_as in SHOWN_AS.items()
+            for layer, tensor in record.tensors(statistic)
+            if not (scaled and statistic == "gradient_nonfinite")
+        }
 
     def _in_logs(self, record: Record) -> Symptom | None:
         for entry in record.logs:

@@ -10,7 +10,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-
 if TYPE_CHECKING:
     import keras
     import keras_tuner

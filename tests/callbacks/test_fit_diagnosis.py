@@ -38,6 +38,10 @@ def fit(*callbacks, epochs: int = 6, model: keras.Model | None = None, validate:
     )
 
 
+def ours(warned) -> list[str]:
+    return [str(warning.message) for warning in warned if issubclass(warning.category, KregtoolsWarning)]
+
+
 class Broken(SymptomRule):
     name = "broken"
 
@@ -48,7 +52,7 @@ class Broken(SymptomRule):
 @pytest.mark.parametrize("kind", MONITORS)
 def test_the_logs_are_floats_in_every_epoch(kind):
     history = fit(kind()).history
-    assert KEYS <= history.keys()
+    assert history.keys() >= KEYS
     for key in KEYS:
         assert len(history[key]) == 6 and all(isinstance(value, float) for value in history[key])
     gap = np.array(history["val_loss"]) - history["loss"]
@@ -72,7 +76,7 @@ def test_other_callbacks_can_use_the_logs(tmp_path):
 def test_a_log_of_that_name_is_left_alone_with_one_warning():
     with pytest.warns(KregtoolsWarning, match="The logs have kreg/dead_units, .* already") as warned:
         fit(HealthMonitor(), FitDiagnosis())
-    assert len(warned) == 1
+    assert len(ours(warned)) == 1
 
 
 def test_a_healthy_run_is_silent(capsys):
@@ -146,7 +150,7 @@ def test_a_failing_symptom_is_one_warning_and_training_goes_on(monkeypatch):
     monitor = HealthMonitor(verbose=0)
     with pytest.warns(KregtoolsWarning, match="broken: its rule failed .*oh") as warned:
         history = fit(monitor)
-    assert len(warned) == 1 and len(history.epoch) == 6
+    assert len(ours(warned)) == 1 and len(history.epoch) == 6
     assert monitor.diagnosis.verdict == "undetermined"
 
 
@@ -155,9 +159,11 @@ def test_a_failure_inside_the_monitor_is_one_warning_and_training_goes_on(monkey
         raise ZeroDivisionError("oh")
 
     monkeypatch.setattr("kregtools.callbacks.fit_diagnosis.diagnose", broken)
-    with pytest.warns(KregtoolsWarning, match="_end_epoch failed with ZeroDivisionError: oh. Training goes on") as warned:
+    with pytest.warns(
+        KregtoolsWarning, match="_end_epoch failed with ZeroDivisionError: oh. Training goes on"
+    ) as warned:
         history = fit(HealthMonitor(verbose=0))
-    assert len(warned) == 1 and len(history.epoch) == 6
+    assert len(ours(warned)) == 1 and len(history.epoch) == 6
 
 
 def test_a_failing_statistic_leaves_the_rest(monkeypatch):
@@ -209,7 +215,7 @@ def test_a_full_disk_is_one_warning_and_recording_goes_on_in_memory(tmp_path):
 
     with pytest.warns(KregtoolsWarning, match="cannot be written .*No space left.* goes on in memory") as warned:
         fit(monitor, Fill())
-    assert len(warned) == 1 and len(monitor.record.logs) == 6
+    assert len(ours(warned)) == 1 and len(monitor.record.logs) == 6
 
 
 # ---- bad input
@@ -237,7 +243,9 @@ def test_a_directory_with_an_earlier_run_is_an_error_at_once(tmp_path):
 def test_a_model_that_is_not_compiled_is_an_error_that_says_so(kind):
     monitor = kind()
     monitor.set_model(keras.Sequential([keras.Input((8,)), layers.Dense(1)]))
-    with pytest.raises(ValueError, match=r"the model is not compiled. .* Call `model.compile\(optimizer, loss\)` first"):
+    with pytest.raises(
+        ValueError, match=r"the model is not compiled. .* Call `model.compile\(optimizer, loss\)` first"
+    ):
         monitor.on_train_begin()
 
 
@@ -253,6 +261,6 @@ def test_a_train_step_that_calls_nothing_of_the_model_is_one_warning():
 
     model = Odd()
     model.compile("sgd", "mse")
-    with pytest.warns(KregtoolsWarning, match="no layer and no optimizer is called inside its `train_step`") as warned:
+    with pytest.warns(KregtoolsWarning, match="cannot be looked into: no layer and no optimizer is called") as warned:
         model.fit(X, Y, epochs=2, verbose=0, callbacks=[HealthMonitor(sample_every=1, verbose=0)])
-    assert len(warned) == 1 and float(model.count) == 16
+    assert len(ours(warned)) == 1 and float(model.count) == 16

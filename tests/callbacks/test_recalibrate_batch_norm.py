@@ -1,6 +1,9 @@
+import copy
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from kregtools.callbacks import RecalibrateBatchNorm
@@ -32,8 +35,9 @@ class Seen(keras.callbacks.Callback):
         super().__init__()
         self.at_validation, self.at_epoch_end = [], []
 
-    def on_test_end(self, logs=None):
-        self.at_validation.append(np.array(self.model.get_layer("norm").moving_variance))
+    def on_test_batch_begin(self, batch, logs=None):
+        if batch == 0:
+            self.at_validation.append(np.array(self.model.get_layer("norm").moving_variance))
 
     def on_epoch_end(self, epoch, logs=None):
         self.at_epoch_end.append(np.array(self.model.get_layer("norm").moving_variance))
@@ -82,12 +86,40 @@ def test_evaluating_alone_does_not_recalibrate():
     np.testing.assert_array_equal(model.get_layer("norm").moving_variance, before)
 
 
+def test_evaluating_alone_after_a_fit_that_broke_off_does_not_recalibrate():
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    callback, model = RecalibrateBatchNorm(X), network()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, verbose=0, callbacks=[callback, Interrupt()])
+    before = np.array(model.get_layer("norm").moving_variance)
+    model.evaluate(X, Y, verbose=0, callbacks=[callback])
+    np.testing.assert_array_equal(model.get_layer("norm").moving_variance, before)
+
+
+def test_weights_that_the_optimizer_averages_at_the_end_get_their_own_statistics():
+    model = keras.Sequential(
+        [keras.Input((8,)), layers.Dense(4), layers.BatchNormalization(name="norm"), layers.Dense(1, "sigmoid")]
+    )
+    model.compile(keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.5), "binary_crossentropy")
+    model.fit(X, Y, validation_data=(X, Y), epochs=2, verbose=0, callbacks=[RecalibrateBatchNorm(X)])
+    clean = np.asarray(model.layers[0](X))
+    np.testing.assert_allclose(model.get_layer("norm").moving_variance, clean.var(axis=0), rtol=1e-4)
+
+
+def test_a_copy_shares_the_data():
+    dataset = tf.data.Dataset.from_tensor_slices(X).batch(100)
+    assert copy.deepcopy(RecalibrateBatchNorm(dataset)).data is dataset
+
+
 def test_a_failure_is_one_warning_and_training_goes_on():
-    with pytest.warns(KregtoolsWarning, match="RecalibrateBatchNorm._recalibrate failed") as warned:
+    with pytest.warns(KregtoolsWarning, match=r"RecalibrateBatchNorm\._recalibrate failed") as warned:
         fit(RecalibrateBatchNorm(X[:, :3]))
     assert len(warned) == 1
 
 
 def test_a_wrong_interval_is_an_error():
-    with pytest.raises(ValueError, match="Received: every=0. Expected a positive number of epochs"):
+    with pytest.raises(ValueError, match=r"Received: every=0. Expected a positive number of epochs"):
         RecalibrateBatchNorm(X, every=0)

@@ -72,6 +72,17 @@ def test_collecting_ends_with_the_block_even_when_it_fails():
     layer(X)
 
 
+def test_collecting_within_collecting():
+    layer, outer, inner = DropoutAwareBatchNormalization(), [], []
+    layer(X)
+    with layer.collecting(outer.append):
+        with layer.collecting(inner.append):
+            layer(X)
+        layer(X)
+    layer(X)
+    assert len(outer) == len(inner) == 1
+
+
 def test_a_model_with_it_loads_in_another_process(tmp_path):
     model = keras.Sequential([keras.Input((5,)), DropoutAwareBatchNormalization(momentum=0.5), keras.layers.Dense(2)])
     model.compile("sgd", "mse")

@@ -27,10 +27,11 @@ def watched(layers, samples: int = 6):
     return series
 
 
+VOID = {"meta", "link", "br", "img"}
+
+
 class Links(HTMLParser):
     """Everything a page would fetch, and whether all its tags are closed."""
-
-    VOID = {"meta", "link", "br", "img"}
 
     def __init__(self):
         super().__init__()
@@ -38,7 +39,7 @@ class Links(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.fetched += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
-        if tag not in self.VOID:
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -49,8 +50,13 @@ class Links(HTMLParser):
 
 
 def test_it_says_what_was_found_why_and_what_to_do(tmp_path):
-    layers = [{"name": "hidden", "class": "Dense", "units": 16, "weights": ["kernel"]}, {"name": "output", "class": "Dense", "weights": ["kernel"]}]
-    html = page(example(logs=OVERFIT, facts={"layers": layers, "model": {"name": "mlp", "class": "Sequential"}}), tmp_path)
+    layers = [
+        {"name": "hidden", "class": "Dense", "units": 16, "weights": ["kernel"]},
+        {"name": "output", "class": "Dense", "weights": ["kernel"]},
+    ]
+    html = page(
+        example(logs=OVERFIT, facts={"layers": layers, "model": {"name": "mlp", "class": "Sequential"}}), tmp_path
+    )
     for text in ("Overfit: the network learns its training data by heart.", "missing_regularization", "Dropout(0.5)",
                  "overfits after epoch 2", "onset epoch", "use HealthMonitor in place of FitDiagnosis"):  # fmt: skip
         assert text in html
@@ -76,7 +82,9 @@ def test_drawings_are_wellformed_and_their_ids_are_unique(tmp_path):
 
 def test_names_are_escaped(tmp_path):
     record = example(
-        logs={**OVERFIT, NASTY: [1.0] * 5}, series=watched([NASTY, "b"]), facts={"model": {"name": NASTY, "class": NASTY}}
+        logs={**OVERFIT, NASTY: [1.0] * 5},
+        series=watched([NASTY, "b"]),
+        facts={"model": {"name": NASTY, "class": NASTY}},
     )
     html = page(record, tmp_path)
     assert "<script" not in html and "&lt;script&gt;" in html
