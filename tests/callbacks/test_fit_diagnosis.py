@@ -253,7 +253,7 @@ def test_a_train_step_that_calls_nothing_of_the_model_is_one_warning():
     class Odd(keras.Model):
         def __init__(self):
             super().__init__()
-            self.count = self.add_weight(shape=(), name="count")
+            self.count = self.add_weight(shape=(), initializer="zeros", name="count")
 
         def train_step(self, data):
             self.count.assign_add(1.0)
