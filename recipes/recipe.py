@@ -118,12 +118,17 @@ class Recipe:
         )
         add = parser.add_argument
         add("--epochs", type=_positive, help=f"epochs of a training (default: {self.epochs})")
-        add("--l2", type=_number, help="L2 penalty of the hidden kernels, 0 for none (default: the model's)")
-        add("--dropout", type=_number, help="rate after each hidden layer, 0 for none (default: the model's)")
-        add("--learning-rate", type=_number, help="(default: the model's)")
+        add("--l2", type=_number(), help="L2 penalty of the hidden kernels, 0 for none (default: the model's)")
+        add("--dropout", type=_number(below=1), help="rate after each hidden layer, 0 for none (default: the model's)")
+        add("--learning-rate", type=_number(), help="(default: the model's)")
         add("--seed", type=int, default=0, help="of weights, data order and search (default: 0)")
         add("--data-dir", help="directory with the data (default: $KREGTOOLS_DATA, then a download)")
-        add("--report", default="report.html", help="where to write the report, '' for none (default: report.html)")
+        add(
+            "--report",
+            type=_report,
+            default="report.html",
+            help="where to write the report, '' for none (default: report.html)",
+        )
         add("--smoke", action="store_true", help=f"{SMOKE_ROWS} rows and 2 epochs: does it run at all?")
         add("--tune", action="store_true", help="search l2, dropout and learning rate instead of training once")
         add("--trials", type=_positive, default=10, help="trials of the search (default: 10)")
@@ -142,8 +147,18 @@ def _positive(text: str) -> int:
     return value
 
 
-def _number(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
-    return value
+def _number(below: float = float("inf")) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = float(text)
+        if not 0 <= value < below:
+            raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to below {below:g}")
+        return value
+
+    return number
+
+
+def _report(text: str) -> str:
+    # Before training, not after it.
+    if text and not Path(text).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no directory '{Path(text).parent}'")
+    return text

@@ -175,7 +175,7 @@ class FitDiagnosis(keras.callbacks.Callback):
     def _last_step(self, epoch: int) -> int:
         optimizer = self.model.optimizer
         if optimizer is not None and optimizer.built:
-            return int(keras.ops.convert_to_numpy(optimizer.iterations)) - 1
+            return int(optimizer.iterations) - 1
         return (epoch + 1) * (self.params.get("steps") or 1) - 1
 
     def _add_to(self, logs: dict[str, float]) -> None:

@@ -138,7 +138,7 @@ class Capture:
     def step(self, plain: Callable[..., Any], *args: Any) -> Any:
         """One call of the train function: the plain one, or the sampled one where a sample is due."""
         last = self._taken + self.model.steps_per_execution - 1
-        sampled = self._schedule.due(last) and self._ready()
+        sampled = self._schedule.due(last)
         began = time.perf_counter()
         logs = self._sample(last, *args) if sampled else plain(*args)
         seconds = time.perf_counter() - began
@@ -163,10 +163,6 @@ class Capture:
         return self._sampled_seconds - self._sampled_steps * usual
 
     # ---- private
-
-    def _ready(self) -> bool:
-        # What creates variables is left to the plain function: a first trace that does is made twice.
-        return self._taken > 0 or all(layer.built for _, layer in named_layers(self.model))
 
     def _sample(self, last: int, *args: Any) -> Any:
         if self._sampled is None:
@@ -194,7 +190,7 @@ class Capture:
             self._decoded.append(StepStatistics(step, epoch, self._decode(payload)))
 
     def _decode(self, payload: dict[str, Any]) -> dict[Key, float]:
-        arrays = {name: np.asarray(keras.ops.convert_to_numpy(value)) for name, value in payload.items()}
+        arrays = {name: self._adapter.to_numpy(value) for name, value in payload.items()}
         layout = self._layouts[int(arrays["layout"])]
         values = {key: float(value) for key, value in zip(layout.scalars, arrays["scalars"], strict=True)}
         start = 0

@@ -102,7 +102,7 @@ def _optimizer(optimizer: Any) -> dict[str, Any] | None:
     inner = optimizer.inner_optimizer if scaled else optimizer
     facts = {"class": type(inner).__name__, "loss_scale": "dynamic" if scaled else inner.loss_scale_factor}
     with contextlib.suppress(Exception):  # a schedule of the user's own may not answer before the first step
-        facts["learning_rate"] = float(keras.ops.convert_to_numpy(inner.learning_rate))
+        facts["learning_rate"] = float(inner.learning_rate)
     return facts
 
 

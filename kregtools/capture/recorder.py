@@ -47,7 +47,7 @@ class Recorder:
     def __init__(self, model: keras.Model, reachable: Callable[[Any], bool]) -> None:
         self._reachable = reachable
         self._layers = layer_names(model)
-        self._variables = variable_names(model)
+        self._model = model
         self._cells = cells(model)
         self._calls: Counter[str] = Counter()
         self._taps: list[Tap] = []
@@ -126,8 +126,9 @@ class Recorder:
                 self._tap("", "target", reduce.target, y, y_pred)
 
     def _note_step(self, variables: Any, gradients: Any, before: Any, after: Any, scale: Any) -> None:
+        names = variable_names(self._model)  # only now: the first step of a model that is not built yet builds it
         for variable, gradient, old, new in zip(variables, gradients, before, after, strict=True):
-            layer, name = self._variables.get(id(variable), ("", variable.path))
+            layer, name = names.get(id(variable), ("", variable.path))
             if gradient is not None:
                 self._tap(layer, name, lambda g: reduce.gradient(_unscaled(g, scale)), gradient)
             self._tap(layer, name, reduce.update, old, new)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kregtools.capture.recorder import Layout, Recorder
@@ -35,6 +36,11 @@ def build(model: keras.Model) -> tuple[Callable[..., Any], list[Layout]]:
         return {"logs": logs, WATCH: {**payload, "layout": tf.constant(layouts.index(layout))}}
 
     return _make_train_function(model, sampled_step), layouts
+
+
+def to_numpy(tensor: tf.Tensor) -> np.ndarray:
+    """The value of a tensor; Keras' own conversion comes with a deprecation warning of NumPy's."""
+    return tensor.numpy()
 
 
 def reason_not_to_watch(model: keras.Model) -> str | None:

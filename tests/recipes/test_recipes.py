@@ -1,0 +1,94 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def run(recipe: str, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(RECIPES / f"{recipe}.py"), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment})
+
+
+@pytest.fixture
+def reviews(tmp_path) -> Path:
+    """A file of the form of IMDB's with reviews of which the first word tells the label."""
+    rng, arrays = np.random.default_rng(0), {}
+    for part, count in (("train", 6000), ("test", 300)):
+        labels = rng.integers(0, 2, size=count)
+        words = rng.integers(10, 400, size=(count, 12))
+        words[:, 0] = labels + 1
+        arrays |= {
+            f"x_{part}": words.ravel().astype("int32"),
+            f"x_{part}_offsets": np.arange(count + 1) * 12,
+            f"y_{part}": labels.astype("uint8"),
+        }
+    (tmp_path / "data").mkdir()
+    np.savez(tmp_path / "data" / "imdb.npz", **arrays)
+    return tmp_path / "data"
+
+
+def test_digits_trains_and_writes_the_report(tmp_path):
+    result = run("digits_dense", "--smoke", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "kregtools: undetermined" in result.stdout and "test: accuracy" in result.stdout
+    assert f"report: {tmp_path / 'report.html'}" in result.stdout
+    assert (tmp_path / "report.html").exists()
+
+
+def test_digits_with_a_wild_learning_rate_is_sick_and_the_cause_is_named(tmp_path):
+    result = run("digits_dense", "--learning-rate", "3", "--epochs", "6", "--report", "", cwd=tmp_path)
+    assert "kregtools: sick" in result.stdout
+    assert result.stdout.index("cause: lr_too_high") < result.stdout.index("remedy: Lower the learning rate from 3")
+    assert not list(tmp_path.iterdir())
+
+
+def test_digits_as_it_is_meant_is_healthy(tmp_path):
+    result = run("digits_dense", "--report", "", cwd=tmp_path)
+    assert "kregtools: healthy (nothing found; 6 of 6 checks ran)" in result.stdout
+
+
+def test_a_search_prints_its_trials_and_goes_on_where_it_was(tmp_path):
+    first = run("digits_dense", "--smoke", "--tune", "--trials", "2", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "2 trials by val_accuracy" in first.stdout and "FAILED" not in first.stdout + first.stderr
+    assert first.stdout.count("test: ") == 1
+    second = run("digits_dense", "--smoke", "--tune", "--trials", "3", cwd=tmp_path)
+    assert "3 trials by val_accuracy" in second.stdout
+    assert "trial 2" in second.stdout and "trial 1 " not in second.stdout
+
+
+def test_imdb_reads_the_file_it_is_given(tmp_path, reviews):
+    result = run("imdb_bow", "--epochs", "15", "--data-dir", str(reviews), "--learning-rate", "0.01", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert float(re.search(r"test: accuracy ([\d.]+)", result.stdout)[1]) > 0.95
+
+
+def test_imdb_reads_the_directory_of_the_environment(tmp_path, reviews):
+    result = run("imdb_bow", "--smoke", "--report", "", cwd=tmp_path, KREGTOOLS_DATA=str(reviews))
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--l2", "-1"], "-1 is not a number from 0 to below inf"),
+    (["--epochs", "0"], "0 is not a positive number"),
+    (["--smoke", "--dropout", "1"], "1 is not a number from 0 to below 1"),
+    (["--smoke", "--report", "nowhere/report.html"], "there is no directory 'nowhere'"),
+])  # fmt: skip
+def test_bad_arguments_are_one_clear_line(tmp_path, arguments, message):
+    result = run("digits_dense", *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr.splitlines()[-1]
+
+
+def test_a_damaged_data_file_is_one_clear_line(tmp_path, reviews):
+    file = reviews / "imdb.npz"
+    file.write_bytes(file.read_bytes()[:1000])
+    result = run("imdb_bow", "--data-dir", str(reviews), cwd=tmp_path)
+    assert result.returncode == 2
+    assert "imdb.npz is no usable 'imdb' file" in result.stderr.splitlines()[-1]
