@@ -9,10 +9,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 ## Train on the embedded digits: one sick run, one healthy run, a small search, a report.
 demo: $(VENV)/installed
-	$(RUN) recipes/digits_dense.py --learning-rate 3 --report ""
-	$(RUN) recipes/digits_dense.py --report report.html
+	$(RUN) recipes/digits_dense.py --learning-rate 3 --report report.html
+	$(RUN) recipes/digits_dense.py --report ""
 	$(RUN) recipes/digits_dense.py --tune --trials 3 --report ""
-	@echo "The report of the healthy run: $(CURDIR)/report.html"
+	@echo "The report of the sick run: $(CURDIR)/report.html"
 
 ## The tests, but for the slow ones.
 test: $(VENV)/installed-dev
