@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import keras
 import pytest
 
 README = Path(__file__).parents[1] / "README.md"
@@ -20,6 +21,7 @@ def printed(tmp_path, monkeypatch, capsys):
     def run(code: str, names: dict) -> str:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("COLUMNS", "100")
+        keras.backend.clear_session()  # layers are numbered from the start, as in a process of one's own
         exec(code, names)
         return capsys.readouterr().out
 

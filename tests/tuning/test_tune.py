@@ -353,7 +353,8 @@ def test_the_table_ranks_the_trials(reference: TuningResult) -> None:
     console = Console(width=140)
     with console.capture() as captured:
         console.print(reference)
-    rows = [line.split("│")[1].strip() for line in captured.get().splitlines() if line.startswith("│")]
+    below_the_rule = captured.get().split("─")[-1].splitlines()
+    rows = [line.split()[0] for line in below_the_rule if line.strip()]
     ranked = reference.frame().sort_values("val_accuracy", ascending=False, kind="stable")["trial"]
     assert rows == [str(trial) for trial in ranked]
     assert repr(reference) == captured.get()
