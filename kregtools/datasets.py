@@ -75,7 +75,7 @@ def load(name: str, directory: str | os.PathLike[str] | None = None) -> tuple[Pa
     return _download(name, candidates)
 
 
-def multi_hot(sequences: Sequence[Sequence[int]], num_words: int = 10_000) -> np.ndarray:
+def multi_hot(sequences: Sequence[Sequence[int]] | np.ndarray, num_words: int = 10_000) -> np.ndarray:
     """Encode lists of token ids as rows of zeros and ones.
 
     Column `i` of a row is 1 where the sequence holds id `i`. Ids from `num_words` on count as out of vocabulary,

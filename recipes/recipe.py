@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import keras_tuner
@@ -102,7 +102,7 @@ class Recipe:
         self._test(result.best_model(), data)
         return 0
 
-    def _test(self, model: keras.Model, data: Data) -> None:
+    def _test(self, model: Any, data: Data) -> None:
         scores = model.evaluate(*data.test, batch_size=self.batch_size, verbose=0, return_dict=True)
         print("test: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
 

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -61,6 +61,9 @@ class FitDiagnosis(keras.callbacks.Callback):
 
     # The batch hooks are not used: Keras need not wait for the logs of every step.
     async_safe = True
+    # Set by Keras before any hook is called.
+    model: Any
+    params: Any
 
     def __init__(
         self,

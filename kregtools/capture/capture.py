@@ -34,7 +34,7 @@ class StepStatistics(NamedTuple):
 class Dispatcher:
     """Stands where `fit` looks for the train function, for the length of one fit."""
 
-    def __init__(self, capture: Capture, plain: Callable[..., Any], model: keras.Model) -> None:
+    def __init__(self, capture: Capture, plain: Callable[..., Any], model: Any) -> None:
         self.capture, self.plain = capture, plain
         self._history = weakref.ref(model.history) if getattr(model, "history", None) is not None else None
 
@@ -85,7 +85,7 @@ class Capture:
         self._layouts: list[Layout] = []
 
     @property
-    def model(self) -> keras.Model:
+    def model(self) -> Any:
         model = self._model()
         if model is None:
             raise ReferenceError("the model that was watched is gone")
@@ -124,7 +124,7 @@ class Capture:
 
     def remove(self) -> None:
         """Gives the model its own train function back."""
-        model = self._model()
+        model: Any = self._model()
         current = getattr(model, "train_function", None)
         if model is not None and isinstance(current, Dispatcher) and current.capture is self:
             model.train_function = current.plain

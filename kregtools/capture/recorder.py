@@ -86,7 +86,8 @@ class Recorder:
         for name, tensor in self._firing.items():
             with self._noting_failure(name):
                 firing[name] = reduce.firing(read(tensor))
-                scalars[name, "activation", "rows"] = ops.cast(ops.shape(tensor)[0], "float32")
+                rows: Any = ops.shape(tensor)
+                scalars[name, "activation", "rows"] = ops.cast(rows[0], "float32")
         layout = Layout(tuple(scalars), tuple((name, units.shape[-1]) for name, units in firing.items()))
         floats = [ops.cast(value, "float32") for value in scalars.values()]
         return layout, {
@@ -158,5 +159,5 @@ def _is_float(value: Any) -> bool:
 
 
 def _unscaled(gradient: Any, scale: Any) -> Any:
-    dense = ops.cast(ops.convert_to_tensor(gradient), "float32")
+    dense: Any = ops.cast(ops.convert_to_tensor(gradient), "float32")
     return dense if scale is None else dense / ops.cast(scale, "float32")

@@ -12,7 +12,8 @@ MAX_CLASSES = 1000
 def activation(tensor: Any) -> dict[str, Any]:
     """Mean, std, rms, extremes, share of zeros and count of non-finite values of a layer's output."""
     x = ops.cast(tensor, "float32")
-    mean, variance = ops.mean(x), ops.var(x)
+    mean: Any = ops.mean(x)
+    variance: Any = ops.var(x)
     return {
         "mean": mean,
         "std": ops.sqrt(variance),
@@ -43,8 +44,10 @@ def gradient(tensor: Any) -> dict[str, Any]:
 
 def update(before: Any, after: Any) -> dict[str, Any]:
     """Norms of a variable before the step and of the step itself, their ratio, and what is not finite after it."""
-    w, step = ops.cast(before, "float32"), ops.cast(after, "float32") - ops.cast(before, "float32")
-    weight_norm, update_norm = ops.sqrt(ops.sum(ops.square(w))), ops.sqrt(ops.sum(ops.square(step)))
+    old: Any = ops.cast(before, "float32")
+    step: Any = ops.cast(after, "float32") - old
+    weight_norm: Any = ops.sqrt(ops.sum(ops.square(old)))
+    update_norm: Any = ops.sqrt(ops.sum(ops.square(step)))
     return {
         "weight_norm": weight_norm,
         "update_norm": update_norm,

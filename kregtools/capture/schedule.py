@@ -28,7 +28,7 @@ class Schedule:
                 f"Received: sample_every={sample_every!r}. Expected a positive integer (1 looks at every step) or "
                 "'auto'. To watch nothing but the logs, use `FitDiagnosis` instead."
             )
-        self.sample_every = sample_every
+        self._interval = None if sample_every == "auto" else int(sample_every)
         self.reset()
 
     def reset(self) -> None:
@@ -37,7 +37,7 @@ class Schedule:
 
     def begin_epoch(self) -> None:
         """Makes the next step due, so that no epoch passes unseen."""
-        if self.sample_every == "auto":
+        if self._interval is None:
             self._next = 0
 
     def due(self, step: int) -> bool:
@@ -46,7 +46,7 @@ class Schedule:
 
     def sampled(self, step: int) -> None:
         """Notes that `step` was sampled. Steps may be skipped, as `steps_per_execution` does."""
-        if self.sample_every == "auto":
+        if self._interval is None:
             self._next = 2 * step + 1 if step < AUTO_INTERVAL else step + AUTO_INTERVAL
         else:
-            self._next = (step // self.sample_every + 1) * self.sample_every
+            self._next = (step // self._interval + 1) * self._interval

@@ -120,5 +120,5 @@ def _read(variable: Any) -> Any:
 
 def _loss_scale(optimizer: keras.optimizers.Optimizer) -> Any:
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return keras.ops.convert_to_tensor(optimizer.dynamic_scale) + 0
+        return _read(optimizer.dynamic_scale)
     return optimizer.loss_scale_factor

@@ -49,7 +49,7 @@ def reason_not_to_watch(model: keras.Model) -> str | None:
     return f"it is trained on {replicas} replicas" if replicas > 1 else None
 
 
-def _make_train_function(model: keras.Model, train_step: Callable[..., Any]) -> Callable[..., Any]:
+def _make_train_function(model: Any, train_step: Callable[..., Any]) -> Callable[..., Any]:
     plain, own_step = model.train_function, model.__dict__.get("train_step")
     object.__setattr__(model, "train_step", train_step)
     try:

@@ -94,7 +94,7 @@ class DropoutAware(keras.initializers.Initializer):
         self.distribution = distribution
         self._moments = moments(activation)
         # Keras' own initializer draws the values: what a seed means is settled there.
-        self._draw = _unit_variance(distribution, seed)
+        self._draw: Any = _unit_variance(distribution, seed)
         self.seed = self._draw.seed
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
