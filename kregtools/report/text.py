@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -11,8 +12,10 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from kregtools.causes import Cause
-from kregtools.diagnosis import Diagnosis
 from kregtools.symptoms import Symptom
+
+if TYPE_CHECKING:
+    from kregtools.diagnosis import Diagnosis
 
 WIDTH = 100
 STYLES = {
