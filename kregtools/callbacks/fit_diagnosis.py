@@ -155,7 +155,7 @@ class FitDiagnosis(keras.callbacks.Callback):
         if not self._facts_complete:  # the model was built by its first step
             self.record.add_facts(model_facts(self.model, self.params))
             self._facts_complete = True
-        self.record.add_epoch(epoch, self._last_step(epoch), {name: float(value) for name, value in logs.items()})
+        self.record.add_epoch(epoch, self._last_step(epoch), _numbers(logs))
         self._diagnosis = diagnose(self.record, self.ignore)
         self._warn_of_failed_rules()
         self._add_to(logs)
@@ -196,7 +196,8 @@ class FitDiagnosis(keras.callbacks.Callback):
             logs.setdefault(name, value)
 
     def _summary(self, logs: Mapping[str, float]) -> tuple[float, ...]:
-        gap = logs.get("val_loss", math.nan) - logs.get("loss", math.nan)
+        numbers = _numbers(logs)
+        gap = numbers.get("val_loss", math.nan) - numbers.get("loss", math.nan)
         here = np.array([sample.epoch == int(self.record.epochs[-1]) for sample in self.record.samples], dtype=bool)
         norms = self.record.matrix("kernel", "gradient_norm")[1][here]
         updates = self.record.matrix("kernel", "update_ratio")[1][here]
@@ -266,6 +267,12 @@ def _check_directory(directory: str | Path | None) -> None:
             f"Received: directory='{directory}'. Expected a directory of its own for each run. Choose another, or "
             "read the earlier run with `kregtools.load(directory)` and delete it."
         )
+
+
+def _numbers(logs: Mapping[str, Any]) -> dict[str, float]:
+    # Metrics can be one number a class, and a train step of the user's own returns what it likes.
+    scalars = {name: np.asarray(value) for name, value in logs.items() if np.ndim(value) == 0}
+    return {name: float(value) for name, value in scalars.items() if value.dtype.kind in "biuf"}
 
 
 def _mean(values: np.ndarray) -> float:

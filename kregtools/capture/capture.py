@@ -107,7 +107,6 @@ class Capture:
         self._usual = deque[float](maxlen=MOST_PENDING)
         self._sampled_seconds, self._sampled_steps = 0.0, 0
         schedule.reset()
-        _build_optimizer(self.model)
         self.refresh()
 
     def refresh(self) -> None:
@@ -140,7 +139,7 @@ class Capture:
         last = self._taken + self.model.steps_per_execution - 1
         sampled = self._schedule.due(last)
         began = time.perf_counter()
-        logs = self._sample(last, *args) if sampled else plain(*args)
+        logs = self._sample(plain, last, *args) if sampled else plain(*args)
         seconds = time.perf_counter() - began
         if sampled:
             self._sampled_seconds += seconds
@@ -164,9 +163,13 @@ class Capture:
 
     # ---- private
 
-    def _sample(self, last: int, *args: Any) -> Any:
+    def _sample(self, plain: Callable[..., Any], last: int, *args: Any) -> Any:
         if self._sampled is None:
-            self._sampled, self._layouts = self._adapter.build(self.model)
+            try:
+                self._build()
+            except Exception as error:  # an overridden `make_train_function` can do anything
+                self._give_up(f"a second train function cannot be made ({type(error).__name__}: {error})")
+                return plain(*args)
         result = self._sampled(*args)
         if not (isinstance(result, dict) and self._adapter.WATCH in result):
             self._give_up("its `make_train_function` does not use `train_step`")
@@ -178,6 +181,11 @@ class Capture:
         if not any(layout.scalars for layout in self._layouts):
             self._give_up("no layer and no optimizer is called inside its `train_step`")
         return result["logs"]
+
+    def _build(self) -> None:
+        # Not sooner: other callbacks may have frozen layers when the fit began.
+        _build_optimizer(self.model)
+        self._sampled, self._layouts = self._adapter.build(self.model)
 
     def _give_up(self, reason: str) -> None:
         self.remove()

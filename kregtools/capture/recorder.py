@@ -58,15 +58,15 @@ class Recorder:
     # ---- seen while the step runs
 
     def layer_called(self, layer: keras.Layer, outputs: Any) -> None:
-        with self._noting_failure(layer.name):
+        with self.noting_failure(layer.name):
             self._note_outputs(layer, outputs)
 
     def loss_computed(self, model: keras.Model, loss: Any, y: Any, y_pred: Any) -> None:
-        with self._noting_failure("loss"):
+        with self.noting_failure("loss"):
             self._note_loss(model, loss, y, y_pred)
 
     def optimizer_applied(self, variables: Any, gradients: Any, before: Any, after: Any, scale: Any) -> None:
-        with self._noting_failure("gradients"):
+        with self.noting_failure("gradients"):
             self._note_step(variables, gradients, before, after, scale)
 
     # ---- after the step
@@ -79,19 +79,18 @@ class Recorder:
         """
         scalars: dict[Key, Any] = {}
         for tap in self._in_forward_order():
-            with self._noting_failure(f"{tap.layer}/{tap.tensor}"):
+            with self.noting_failure(f"{tap.layer}/{tap.tensor}"):
                 statistics = tap.reduce(*(read(argument) for argument in tap.arguments))
-                scalars.update({(tap.layer, tap.tensor, name): value for name, value in statistics.items()})
+                scalars.update({(tap.layer, tap.tensor, name): _scalar(value) for name, value in statistics.items()})
         firing: dict[str, Any] = {}
         for name, tensor in self._firing.items():
-            with self._noting_failure(name):
+            with self.noting_failure(name):
                 firing[name] = reduce.firing(read(tensor))
                 rows: Any = ops.shape(tensor)
-                scalars[name, "activation", "rows"] = ops.cast(rows[0], "float32")
+                scalars[name, "activation", "rows"] = _scalar(rows[0])
         layout = Layout(tuple(scalars), tuple((name, units.shape[-1]) for name, units in firing.items()))
-        floats = [ops.cast(value, "float32") for value in scalars.values()]
         return layout, {
-            "scalars": ops.stack(floats) if floats else ops.zeros((0,)),
+            "scalars": ops.stack(list(scalars.values())) if scalars else ops.zeros((0,)),
             "firing": ops.concatenate(list(firing.values())) if firing else ops.zeros((0,), "bool"),
         }
 
@@ -119,8 +118,8 @@ class Recorder:
             return
         self._loss_seen = True
         penalties = list(model.losses)
-        self._tap("", "loss", lambda value: {"value": value, "nonfinite": reduce.nonfinite(value)}, loss)
-        self._tap("", "loss", lambda *terms: {"penalty": sum(terms)}, *(penalties or [ops.zeros(())]))
+        self._tap("", "loss", reduce.loss, loss)
+        self._tap("", "loss", reduce.penalty, *penalties)
         if _is_tensor(y_pred):
             self._tap("", "output", reduce.activation, y_pred)
             if _is_tensor(y):
@@ -135,8 +134,8 @@ class Recorder:
             self._tap(layer, name, reduce.update, old, new)
 
     @contextlib.contextmanager
-    def _noting_failure(self, what: str) -> Iterator[None]:
-        # A tensor or a layer of a kind unknown to us must not end the run.
+    def noting_failure(self, what: str) -> Iterator[None]:
+        """Around everything that is done for watching's sake: what is unknown to us must not end the run."""
         try:
             yield
         except Exception as error:
@@ -156,6 +155,13 @@ def _is_tensor(value: Any) -> bool:
 
 def _is_float(value: Any) -> bool:
     return _is_tensor(value) and "float" in keras.backend.standardize_dtype(value.dtype)
+
+
+def _scalar(value: Any) -> Any:
+    value = ops.cast(value, "float32")
+    if len(value.shape):
+        raise ValueError(f"a statistic must be a scalar, and this has the shape {value.shape}")
+    return value
 
 
 def _unscaled(gradient: Any, scale: Any) -> Any:

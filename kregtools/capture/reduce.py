@@ -56,6 +56,19 @@ def update(before: Any, after: Any) -> dict[str, Any]:
     }
 
 
+def loss(value: Any) -> dict[str, Any]:
+    """The loss as Keras logs it, the mean where it is one value a row, and its count of non-finite values."""
+    return {"value": ops.mean(ops.cast(value, "float32")), "nonfinite": nonfinite(value)}
+
+
+def penalty(*terms: Any) -> dict[str, Any]:
+    """What regularizers and `add_loss` contribute; Keras sums the terms that are not scalars."""
+    total: Any = ops.zeros(())
+    for term in terms:
+        total = total + ops.sum(ops.cast(term, "float32"))
+    return {"penalty": total}
+
+
 def target(y: Any, y_pred: Any) -> dict[str, Any]:
     """Mean, std and extremes of the targets, and how often each label occurs where they are labels."""
     values = ops.cast(y, "float32")

@@ -101,12 +101,12 @@ def _listened_loss(model: keras.Model, recorder: Recorder) -> Any:
 def _listened_apply(optimizer: keras.optimizers.Optimizer, recorder: Recorder) -> Any:
     apply = optimizer.apply
 
-    def listened(grads: Any, trainable_variables: Any = None) -> Any:
+    def listened(grads: Any, trainable_variables: Any = None, *args: Any, **kwargs: Any) -> Any:
         grads = list(grads)
         variables = list(optimizer._trainable_variables if trainable_variables is None else trainable_variables)
         before = [_read(variable) for variable in variables]
         scale = _loss_scale(optimizer)
-        result = apply(grads, None if trainable_variables is None else variables)
+        result = apply(grads, None if trainable_variables is None else variables, *args, **kwargs)
         recorder.optimizer_applied(variables, grads, before, [_read(variable) for variable in variables], scale)
         return result
 

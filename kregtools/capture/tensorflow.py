@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -30,6 +30,8 @@ def build(model: keras.Model) -> tuple[Callable[..., Any], list[Layout]]:
         recorder = Recorder(model, reader.reachable)
         with listening(model, recorder):
             logs = train_step(data)
+        with recorder.noting_failure("links"):
+            reader.step_ends(logs)
         layout, payload = recorder.finish(reader.read)
         if layout not in layouts:
             layouts.append(layout)
@@ -53,7 +55,9 @@ def _make_train_function(model: Any, train_step: Callable[..., Any]) -> Callable
     plain, own_step = model.train_function, model.__dict__.get("train_step")
     object.__setattr__(model, "train_step", train_step)
     try:
-        model.make_train_function(force=True)
+        # As `fit` does it: an overridden one need not know `force`, or may hand out what is there.
+        object.__setattr__(model, "train_function", None)
+        model.make_train_function()
         return model.train_function
     finally:
         model.train_function = plain
@@ -67,26 +71,51 @@ class _Reader:
     """Reads the tensors of a step without changing how TensorFlow optimizes the graph they belong to.
 
     TensorFlow regroups chains of sums and products whose links are used once: lr * (a * b) becomes (lr * a) * b,
-    which differs in the last bit. A statistic that used such a link would prevent that. It gets a copy of the chain
-    instead, marked so that it is not taken for a common subexpression and merged back.
+    which differs in the last bit. It also computes a product, its bias and an activation as one where nothing else
+    uses what is between them, and then rounds differently and may lose a NaN. A statistic that used such a link would
+    prevent that. It gets a copy of the chain instead, marked so that it is not taken for a common subexpression and
+    merged back.
     """
 
     LINKS = frozenset(
         {"Add", "AddN", "AddV2", "Cast", "Div", "Identity", "Mul", "Neg", "RealDiv", "Reshape", "Square", "Sub"}
     )
+    # What is computed as one with its users, if these are all it has: a gradient would be of another type.
+    ACTIVATIONS = frozenset({"Elu", "LeakyRelu", "Mul", "Relu", "Relu6", "Sigmoid", "Softplus", "Tanh"})
+    SUMS = frozenset({"Add", "AddV2", "BiasAdd"})
+    FUSED: ClassVar[dict[str, frozenset[str]]] = {
+        "BiasAdd": ACTIVATIONS | SUMS,
+        "Tanh": frozenset({"Mul"}),
+        "Sigmoid": frozenset({"Mul"}),
+        "Softplus": frozenset({"Tanh"}),
+        **dict.fromkeys(("Conv2D", "Conv3D", "DepthwiseConv2dNative", "MatMul"), SUMS),
+    }
     MARK = tf.compat.v1.AttrValue(b=True)
 
     def __init__(self) -> None:
         self._graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
         self._copies: dict[str, tf.Tensor] = {}
+        self._live: set[str] = set()
 
     def reachable(self, tensor: Any) -> bool:
         # Inside a loop or a branch a tensor belongs to a graph of its own, and cannot be read outside it.
         return not tf.is_symbolic_tensor(tensor) if self._graph is None else tensor.graph is self._graph
 
+    def step_ends(self, logs: Any) -> None:
+        """Notes which operations the step needs: TensorFlow drops the others, and only then looks at users."""
+        if self._graph is None:
+            return
+        effects = [op for op in self._graph.get_operations() if op.op_def.is_stateful and op.type != "ReadVariableOp"]
+        needed = [*effects, *(tensor.op for tensor in tf.nest.flatten(logs) if tf.is_symbolic_tensor(tensor))]
+        while needed:
+            op = needed.pop()
+            if op.name not in self._live:
+                self._live.add(op.name)
+                needed += [*op.control_inputs, *(tensor.op for tensor in op.inputs)]
+
     def read(self, tensor: Any) -> Any:
         tensor = tf.convert_to_tensor(tensor) if isinstance(tensor, tf.IndexedSlices) else tensor
-        if self._graph is None or not tf.is_symbolic_tensor(tensor) or tensor.op.type not in self.LINKS:
+        if self._graph is None or not tf.is_symbolic_tensor(tensor) or not self._is_link(tensor):
             return tensor
         if tensor.name not in self._copies:
             inputs = [self.read(source) for source in tensor.op.inputs]
@@ -94,3 +123,9 @@ class _Reader:
             copy = self._graph.create_op(tensor.op.type, inputs, [tensor.dtype], attrs=attributes)
             self._copies[tensor.name] = copy.outputs[0]
         return self._copies[tensor.name]
+
+    def _is_link(self, tensor: tf.Tensor) -> bool:
+        if tensor.op.type in self.LINKS:
+            return True
+        users = {user.type for user in tensor.consumers() if user.name in self._live}
+        return bool(users) and users <= self.FUSED.get(tensor.op.type, frozenset())

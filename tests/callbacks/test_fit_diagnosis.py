@@ -73,6 +73,16 @@ def test_other_callbacks_can_use_the_logs(tmp_path):
     assert "kreg/findings" in (tmp_path / "log.csv").read_text().splitlines()[0]
 
 
+@pytest.mark.parametrize("kind", MONITORS)
+def test_a_metric_of_one_number_a_class_is_left_to_keras(kind):
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(2, activation="softmax")])
+    model.compile("adam", "categorical_crossentropy", metrics=[keras.metrics.F1Score()])
+    monitor = kind(verbose=0)
+    history = model.fit(X, np.eye(2)[Y.astype(int)], verbose=0, callbacks=[monitor]).history
+    assert np.shape(history["f1_score"]) == (1, 2) and history.keys() >= KEYS
+    assert not monitor.failed
+
+
 def test_a_log_of_that_name_is_left_alone_with_one_warning():
     with pytest.warns(KregtoolsWarning, match="The logs have kreg/dead_units, .* already") as warned:
         fit(HealthMonitor(), FitDiagnosis())
