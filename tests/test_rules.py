@@ -4,8 +4,9 @@ import pytest
 
 from kregtools.causes import CAUSES
 from kregtools.diagnosis import diagnose
-from kregtools.record import Record
+from kregtools.record import Record, example
 from kregtools.symptoms import SYMPTOMS
+from kregtools.symptoms.evidence import data_loss
 
 RULES = (*SYMPTOMS, *CAUSES)
 
@@ -63,3 +64,23 @@ def test_names_are_unique():
 def test_a_cause_explains_symptoms_that_exist():
     known = {rule.name for rule in SYMPTOMS}
     assert all(set(rule.explains) <= known for rule in CAUSES)
+
+
+def test_the_data_loss_is_what_is_left_when_the_penalty_is_taken_off():
+    """Half of the loss is penalty at first, none at the end of the first epoch; few steps were sampled."""
+    record = example(
+        logs={"loss": [2.0, 1.0]},
+        series={
+            ("", "loss", "value"): [4.0] * 10,
+            ("", "loss", "penalty"): [2.0 - index * 2 / 9 for index in range(10)],
+        },
+    )
+    assert data_loss(record) == pytest.approx([2.0 * 0.75, 1.0])
+
+
+def test_the_remedy_of_a_high_learning_rate_is_sized_by_the_first_large_step():
+    """What comes after it measures the damage: 11 times the norm would ask for a factor of 1000."""
+    facts = {"optimizer": {"class": "SGD", "learning_rate": 5.0}}
+    series = {("dense", "kernel", "update_ratio"): [0.4, 3.0, 11.0], ("", "loss", "nonfinite"): [0, 0, 1]}
+    (cause,) = diagnose(example(series=series, facts=facts)).causes
+    assert cause.name == "lr_too_high" and "learning_rate=0.1" in cause.remedy.code

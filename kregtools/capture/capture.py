@@ -81,7 +81,7 @@ class Capture:
         self._adapter = adapter
         self._model = weakref.ref(model)
         self._plain: Callable[..., Any] | None = None
-        self._sampled: Callable[..., Any] | None = None
+        self._sampled: Any = None
         self._layouts: list[Layout] = []
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,8 +12,11 @@ from kregtools.causes.cause import Cause, CauseRule, Remedy
 from kregtools.causes.evidence import hidden_layers, joined, kernel_updates, layer_code, layers
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
+from kregtools.symptoms.evidence import data_loss
 
 MOVING = 1e-5
+CONSTANT = 1.1
+PLATEAU = 0.15
 WIDER = 4
 UNDERFIT = {"loss": [0.70, 0.66, 0.65, 0.65, 0.65, 0.65], "val_loss": [0.66] * 6}
 BINARY = {"losses": [{"name": "binary_crossentropy"}]}
@@ -22,8 +26,10 @@ class InsufficientCapacity(CauseRule):
     """The network is too small to fit the training data.
 
     How it is told: it underfits although nothing keeps it from learning: the gradients reach every layer, the
-    steps are neither too large nor too small, and there is no strong regularization. That is evidence by exclusion,
-    so the confidence is moderate; labels that are noise look the same.
+    steps are neither too large nor too small, the loss falls no more (its last fifth brought less than 15 % of the
+    whole fall), and there is no strong regularization. A loss 10 % above the best constant prediction's speaks
+    against it: the biases of the smallest network can do as well as that. All this is evidence by exclusion, so the
+    confidence is moderate; labels that are noise look the same.
 
     What to do: more units, then more layers, until the training loss falls.
     """
@@ -40,6 +46,8 @@ class InsufficientCapacity(CauseRule):
         ),
     )
     HEALTHY: ClassVar = (
+        example(logs={"loss": [2.1, 1.6, 1.4, 1.4, 1.4, 1.4]}, facts=BINARY),
+        example(logs={"loss": [0.699, 0.697, 0.695, 0.693, 0.691, 0.689]}, facts=BINARY),
         example(
             logs=UNDERFIT,
             facts={**BINARY, "layers": [{"name": "drop", "class": "Dropout", "rate": 0.9, "weights": []}]},
@@ -48,6 +56,8 @@ class InsufficientCapacity(CauseRule):
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
         if set(symptoms) - {"underfit"} or self._over_regularized(record):
+            return None
+        if symptoms["underfit"].evidence["ratio"] > CONSTANT or not _at_rest(data_loss(record)):
             return None
         moving = np.nan_to_num(kernel_updates(record)[1])
         if moving.size and np.median(moving.max(axis=1)) < MOVING:
@@ -81,3 +91,8 @@ class InsufficientCapacity(CauseRule):
             "inputs do not hold what the labels ask for, or the labels are noise.",
             "\n".join(dict.fromkeys(lines)),
         )
+
+
+def _at_rest(losses: np.ndarray) -> bool:
+    fifth = math.ceil((len(losses) - 1) / 5)
+    return bool(losses[-1 - fifth] - losses[-1] <= PLATEAU * (losses[0] - losses.min()))

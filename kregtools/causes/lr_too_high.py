@@ -56,13 +56,14 @@ class LrTooHigh(CauseRule):
         ratio = largest(before)
         if not ratio > LARGE_UPDATE:
             return None
+        first = largest(ratios[np.argmax(np.nanmax(np.nan_to_num(ratios), axis=1) > LARGE_UPDATE)])
         layer = layers[int(np.nanargmax(np.nanmax(np.nan_to_num(before), axis=0)))]
         learning_rate = optimizer(record).get("learning_rate")
-        lower = _lower(learning_rate, ratio)
+        lower = _lower(learning_rate, first)
         return self.found(
             symptoms,
             confidence=min(0.95, 0.5 + 0.2 * math.log10(ratio / LARGE_UPDATE)),
-            reason=f"A single step changed the kernel of {layer} by {ratio:.2g} times its own norm; "
+            reason=f"A single step changed the kernel of {layer} by {ratio:.3g} times its own norm; "
             f"about {HEALTHY_UPDATE:g} is healthy, and more than {LARGE_UPDATE:g} is not.",
             remedy=Remedy(
                 f"Lower the learning rate{f' from {learning_rate:.3g}' if learning_rate else ''} to about "
@@ -74,6 +75,9 @@ class LrTooHigh(CauseRule):
 
 
 def _lower(learning_rate: float | None, ratio: float) -> float:
-    """The learning rate that would have made the step healthy, rounded down to a power of ten, by 1000 at most."""
+    """The learning rate that would have made the step healthy, rounded down to a power of ten, by 1000 at most.
+
+    `ratio` is that of the first step that was too large: those after it measure what it did to the weights.
+    """
     start = learning_rate or 1e-3
-    return 10.0 ** math.floor(math.log10(start * max(1e-3, min(0.1, 10 * HEALTHY_UPDATE / ratio))))
+    return 10.0 ** math.floor(round(math.log10(start * max(1e-3, min(0.1, 10 * HEALTHY_UPDATE / ratio))), 6))

@@ -74,9 +74,10 @@ class MissingRegularization(CauseRule):
         penalty = f"an L2 penalty of {PENALTY:g} on the kernels of {where}"
         missing = ([dropout] if max(rates, default=0) < STRONG_RATE else []) + ([] if penalized else [penalty])
         return Remedy(
-            f"Add {', or '.join(missing)}. The validation loss should then rise later and by less. Stop where it is "
-            f"lowest, too (epoch {overfit.evidence['onset_epoch']:.0f}, {overfit.evidence['lowest_val_loss']:.3g} "
-            "here). More training data would do the same, and better.",
+            f"Add {'; if that is not enough, '.join(missing)}. The validation loss should then end below "
+            f"{overfit.evidence['final_val_loss']:.3g}. Stop where it is lowest, too (epoch "
+            f"{overfit.evidence['onset_epoch']:.0f} here, at {overfit.evidence['lowest_val_loss']:.3g}). More training "
+            "data would do the same, and better.",
             _code(hidden[0] if hidden else {}),
         )
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
-from kregtools.symptoms.evidence import first_step, require_samples
+from kregtools.symptoms.evidence import first_step, intact, require_samples
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
 
 SHARE = 0.5
@@ -40,6 +40,7 @@ class DeadRelu(SymptomRule):
     HEALTHY: ClassVar = (
         example(series=_dead(float("nan"), 0, 2, 2)),
         example(series=_dead(10, 40, 20, 20)),
+        example(series={**_dead(0, 2, 64, 64), ("dense", "kernel", "weight_nonfinite"): [0, 0, 9, 9]}),
         example(series={("dense", "kernel", "gradient_rms"): [0.1, 0.1]}),
     )
 
@@ -49,7 +50,10 @@ class DeadRelu(SymptomRule):
         if not layers:
             return None
         share = dead / record.matrix("activation", "units")[1]
-        measured = np.isfinite(share).any(axis=1)
+        sound = intact(record)
+        measured = np.isfinite(share).any(axis=1) & sound
+        if not measured.any() and not sound.all():
+            raise CannotCheckError(f"the weights are NaN or infinite from step {first_step(record, ~sound)} on")
         if not measured.any():
             raise CannotCheckError(
                 "too few rows were sampled to tell dead units from sparse ones: train longer, or lower `sample_every`"
@@ -60,13 +64,14 @@ class DeadRelu(SymptomRule):
             return None
         worst = int(np.argmax(np.where(dying, last[-1], 0)))
         names = tuple(layer for layer, shown in zip(layers, dying, strict=True) if shown)
+        others = "another layer" if len(names) == 2 else f"{len(names) - 1} other layers"
         return Symptom(
             self.name,
             "critical",
             f"{last[-1, worst]:.0%} of the units of {layers[worst]} are off for every row"
-            + (f", and at least half in {len(names) - 1} other layers" if len(names) > 1 else "")
+            + (f", and at least half in {others}" if len(names) > 1 else "")
             + f"; healthy is below {SHARE:.0%}.",
             names,
-            first_step(record, np.any(share[:, dying] >= SHARE, axis=1)),
+            first_step(record, measured & np.any(share[:, dying] >= SHARE, axis=1)),
             {"dead_fraction": float(last[-1, worst]), "threshold": SHARE},
         )

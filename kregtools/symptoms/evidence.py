@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from kregtools.record import Record, constant_loss
@@ -30,10 +32,18 @@ def require_epochs(record: Record, least: int = LEAST_EPOCHS) -> None:
         raise CannotCheckError(f"{len(record.logs)} epochs were run and {least} are needed: raise `epochs`")
 
 
+def intact(record: Record) -> np.ndarray:
+    """The sampled steps, booleans, at which every weight was finite; what comes after says nothing of its own."""
+    counts = [record.series(*place, "weight_nonfinite") for place in record.tensors("weight_nonfinite")]
+    return np.all(~(np.array(counts).reshape(-1, len(record.samples)) > 0), axis=0, keepdims=True)[0]
+
+
 def validation_loss(record: Record) -> np.ndarray:
     """The validation loss by epoch, or a refusal where there is none."""
     losses = record.log("val_loss")
     if not np.isfinite(losses).any():
+        if any("val_loss" in entry for entry in record.logs):
+            raise CannotCheckError("the validation loss is NaN or infinite in every epoch")
         raise CannotCheckError("there is no validation loss: pass `validation_data` or `validation_split` to `fit`")
     return losses
 
@@ -45,10 +55,18 @@ def kernel_gradients(record: Record) -> tuple[list[str], np.ndarray]:
 
 def data_loss(record: Record) -> np.ndarray:
     """The training loss by epoch without the regularization penalties that Keras adds to it."""
-    penalties = record.series("", "loss", "penalty")
-    epochs = np.array([sample.epoch for sample in record.samples])
-    means = [_mean(penalties[epochs == epoch]) if len(epochs) else 0.0 for epoch in record.epochs]
-    return record.log("loss") - np.array(means)
+    losses, values = record.log("loss"), record.series("", "loss", "value")
+    known = np.isfinite(values) & (values > 0)
+    if not known.any():
+        return losses
+    # Few steps are sampled, more of them early: a mean of the penalties themselves would exceed the mean loss.
+    share = np.clip(np.nan_to_num(record.series("", "loss", "penalty")[known] / values[known]), 0.0, 1.0)
+    ends = [-1, *(int(entry["step"]) for entry in record.logs)]
+    means = [
+        np.interp(np.arange(start + 1, max(end, start + 1) + 1), record.steps[known], share).mean()
+        for start, end in pairwise(ends)
+    ]
+    return losses * (1.0 - np.array(means))
 
 
 def initial_loss(record: Record) -> float:
@@ -75,8 +93,3 @@ def first_step(record: Record, shown: np.ndarray) -> int:
 def _first(values: np.ndarray) -> float:
     finite = values[np.isfinite(values)]
     return float(finite[0]) if len(finite) else float("nan")
-
-
-def _mean(values: np.ndarray) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if len(finite) else 0.0

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from kregtools.record import Record, example
-from kregtools.symptoms.evidence import require_epochs, validation_loss
+from kregtools.record import Record, constant_loss, example
+from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
 from kregtools.symptoms.symptom import Symptom, SymptomRule
 
 RISE = 1.10
@@ -19,8 +19,9 @@ class Overfit(SymptomRule):
     """The network learns the training data by heart.
 
     How it is detected: at the end (the mean of the last two epochs, or of the last 5 % of a long run) the validation
-    loss stands more than 10 % above its lowest value, while the training loss has fallen since and is at least a
-    sixth below it. The onset is the epoch with the lowest validation loss: what comes after it was learned by heart.
+    loss stands more than 10 % above its lowest value, while the training loss has fallen since, is at least a sixth
+    below it and, penalties left out, below that of the best constant prediction, where that is known. The onset is
+    the epoch with the lowest validation loss: what comes after it was learned by heart.
 
     Why it matters: every epoch after the onset makes the network worse on data it has not seen.
 
@@ -43,6 +44,11 @@ class Overfit(SymptomRule):
         example(logs={"loss": [0.6, 0.4, 0.3, 0.25], "val_loss": [0.5, 0.4, 0.33, 0.31]}),
         example(logs={"loss": [0.6, 0.4, 0.3, 0.25], "val_loss": [0.5, 0.33, 0.31, 0.32]}),
         example(logs={"loss": [0.6, 0.7, 0.9, 1.5], "val_loss": [0.6, 0.8, 1.0, 1.6]}),
+        example(
+            logs={"loss": [2e5, 4e3, 1.2, 1.2], "val_loss": [3e4, 2e4, 5e4, 5e4]},
+            facts={"losses": [{"name": "mean_squared_error"}]},
+            series={("", "target", "mean"): [0.0] * 4, ("", "target", "std"): [1.0] * 4},
+        ),
     )
 
     def check(self, record: Record) -> Symptom | None:
@@ -53,7 +59,12 @@ class Overfit(SymptomRule):
         tail = judged[-max(2, math.ceil(0.05 * len(judged))) :]
         end, lowest = float(validation[tail].mean()), float(validation[onset])
         fell = training[tail].mean() < training[onset]
-        if lowest <= 0 or onset >= tail[0] or not (fell and end > RISE * lowest and end > GAP * training[tail].mean()):
+        if (
+            lowest <= 0
+            or not _learned(record, tail)
+            or onset >= tail[0]
+            or not (fell and end > RISE * lowest and end > GAP * training[tail].mean())
+        ):
             return None
         rise, epoch = end / lowest - 1, int(record.epochs[onset]) + 1
         return Symptom(
@@ -74,6 +85,15 @@ class Overfit(SymptomRule):
                 **_gaps(record),
             },
         )
+
+
+def _learned(record: Record, tail: np.ndarray) -> bool:
+    """Whether the training loss got below that of the best constant; a run that blew up has learned nothing."""
+    constant = constant_loss(record)
+    penalized = any(layer.get("regularized") for layer in record.facts.get("layers", ()))
+    if constant is None or (penalized and not record.statistics("", "loss")):
+        return True
+    return bool(data_loss(record)[tail].mean() < constant)
 
 
 def _gaps(record: Record) -> dict[str, float]:

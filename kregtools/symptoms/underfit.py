@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from kregtools.symptoms.evidence import data_loss, require_epochs
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
 
 LEVEL = 0.6
-PLATEAU = 0.15
+CERTAIN = 0.8
 LEAST_EPOCHS = 5
 BINARY = {"losses": [{"name": "binary_crossentropy"}]}
 
@@ -19,27 +20,33 @@ BINARY = {"losses": [{"name": "binary_crossentropy"}]}
 class Underfit(SymptomRule):
     """The network cannot even fit the training data.
 
-    How it is detected: the training loss, penalties left out, has come to rest (its last fifth brought less than
-    15 % of the whole fall) above 60 % of what the best constant prediction costs, and the validation loss, measured
-    without dropout, is above it, too. A loss that is still falling is no underfit yet.
+    How it is detected: the training loss, penalties left out, stands above 80 % of what the best constant
+    prediction costs, and so does the validation loss, measured without dropout. A loss that is still falling is no
+    underfit yet: at the pace of its last fifth, as many epochs again would bring it below 60 %. One that is not even
+    below the constant's counts all the same. Between 60 % and 80 % the loss alone does not tell a network that is
+    too small from labels that are noise; that is said, not reported.
 
     Why it matters: no amount of data and no regularization mends a network that cannot represent the training set.
 
     What to do: see the cause; a wider or deeper network, less regularization, better inputs. Where the labels are
-    noise to that extent, there is nothing to mend: this rule cannot tell the two apart.
+    noise to that extent, there is nothing to mend.
 
-    Threshold: 60 % of the entropy of the labels (crossentropy) or of their variance (squared error), which makes it
-    independent of the problem's scale.
+    Threshold: a share of the entropy of the labels (crossentropy) or of their variance (squared error), which makes
+    it independent of the problem's scale.
     """
 
     name = "underfit"
     SICK: ClassVar = (
         example(logs={"loss": [0.70, 0.66, 0.65, 0.65, 0.65, 0.65]}, facts=BINARY),
         example(logs={"loss": [0.7] * 6, "val_loss": [0.69] * 6}, facts=BINARY),
+        example(logs={"loss": [9.0, 6.0, 4.0, 3.0, 2.0, 1.3]}, facts=BINARY),
+        example(logs={"loss": [0.699, 0.697, 0.695, 0.693, 0.691, 0.689]}, facts=BINARY),
     )
     HEALTHY: ClassVar = (
         example(logs={"loss": [0.70, 0.4, 0.3, 0.25, 0.24, 0.24]}, facts=BINARY),
         example(logs={"loss": [0.70, 0.68, 0.65, 0.62, 0.58, 0.54]}, facts=BINARY),
+        example(logs={"loss": [0.80, 0.64, 0.58, 0.54, 0.51, 0.48, 0.455, 0.43]}, facts=BINARY),
+        example(logs={"loss": [0.70, 0.5, 0.45, 0.45, 0.45, 0.45, 0.45]}, facts=BINARY),
         example(logs={"loss": [0.70, 0.6, 0.5, 0.5, 0.5, 0.5], "val_loss": [0.3] * 6}, facts=BINARY),
     )
 
@@ -55,20 +62,28 @@ class Underfit(SymptomRule):
         if not np.isfinite(training).all():
             return None
         last, lowest = float(training[-1]), float(np.nanmin([training.min(), *validation]))
-        if lowest <= LEVEL * constant or not _at_rest(training):
+        falling = lowest <= constant and not _at_rest(training, LEVEL * constant)
+        if lowest <= LEVEL * constant or falling:
             return None
         if self._penalized_unseen(record):
             raise CannotCheckError(
                 "the loss includes penalties of unknown size: use HealthMonitor, which takes them off"
             )
+        if lowest <= CERTAIN * constant:
+            raise CannotCheckError(
+                f"the loss gets no lower than {lowest:.3g}, {lowest / constant:.0%} of what the best constant "
+                f"prediction costs: below {LEVEL:.0%} would be a fit and above {CERTAIN:.0%} none, and between them "
+                "the network is too small, or the labels are noise. Train one with 4 times the units: if its "
+                "training loss is no lower, it is noise"
+            )
         return Symptom(
             self.name,
             "warning",
-            f"The training loss has come to rest at {last:.3g}, {last / constant:.0%} of what the best constant "
-            f"prediction costs ({constant:.3g}); a network that fits is below {LEVEL:.0%}.",
+            f"The training loss ends at {last:.3g}, {last / constant:.0%} of what the best constant prediction costs "
+            f"({constant:.3g}); a network that fits is below {LEVEL:.0%}.",
             (),
             int(record.logs[-1]["step"]),
-            {"loss": last, "constant_loss": constant, "ratio": last / constant, "threshold": LEVEL},
+            {"loss": last, "constant_loss": constant, "ratio": last / constant, "threshold": CERTAIN},
         )
 
     def _penalized_unseen(self, record: Record) -> bool:
@@ -76,7 +91,9 @@ class Underfit(SymptomRule):
         return regularized and not record.statistics("", "loss")
 
 
-def _at_rest(losses: np.ndarray) -> bool:
-    fifth = max(1, len(losses) // 5)
-    fall = losses[0] - losses.min()
-    return bool(losses[-1 - fifth] - losses[-1] < PLATEAU * fall) if fall > 0 else True
+def _at_rest(losses: np.ndarray, level: float) -> bool:
+    """Whether as many epochs again, at the pace of the last fifth, would leave the loss above `level`."""
+    epochs = len(losses) - 1
+    fifth = math.ceil(epochs / 5)
+    pace = (losses[-1 - fifth] - losses[-1]) / fifth
+    return bool(losses[-1] - pace * epochs > level)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
-from kregtools.symptoms.evidence import first_step, kernel_gradients, require_samples, still_learning
+from kregtools.symptoms.evidence import first_step, intact, kernel_gradients, require_samples, still_learning
 from kregtools.symptoms.symptom import Symptom, SymptomRule
 
 RATIO = 1e-3
@@ -23,7 +23,8 @@ class VanishingGradient(SymptomRule):
 
     How it is detected: in at least half of the sampled steps the RMS gradient of the first kernel is below 1/1000
     of that of the last one, or every kernel's is below 1e-7, while the loss is still above half of what it was
-    before training: a run that has converged has small gradients, too.
+    before training: a run that has converged has small gradients, too. Steps with NaN in the weights are left out:
+    TensorFlow's relu on a CPU turns NaN into 0, and the gradient with it.
 
     Why it matters: those layers stay as they were initialized; the network is as deep as the few that move.
 
@@ -41,6 +42,10 @@ class VanishingGradient(SymptomRule):
     HEALTHY: ClassVar = (
         example(logs={"loss": [0.7, 0.69]}, series=_gradients(2e-4, 5e-3, 1e-2)),
         example(logs={"loss": [0.7, 0.01]}, series=_gradients(1e-9, 1e-9)),
+        example(
+            logs={"loss": [0.7, 0.69]},
+            series={**_gradients(0.0, 0.0), ("dense_0", "kernel", "weight_nonfinite"): [16] * 6},
+        ),
     )
 
     def check(self, record: Record) -> Symptom | None:
@@ -48,9 +53,11 @@ class VanishingGradient(SymptomRule):
         layers, gradients = kernel_gradients(record)
         if len(layers) < 2 or not still_learning(record):
             return None
+        sound = intact(record)
+        gradients = np.where(sound[:, None], gradients, np.nan)
         ratio = gradients[:, 0] / np.where(gradients[:, -1] > 0, gradients[:, -1], np.nan)
         shown = (ratio < RATIO) | (gradients < FLOOR).all(axis=1)
-        if np.count_nonzero(shown) < max(2, len(shown) / 2):
+        if np.count_nonzero(shown) < max(2, np.count_nonzero(sound) / 2):
             return None
         typical = np.median(np.nan_to_num(gradients[shown]), axis=0)
         weak = tuple(layer for layer, value in zip(layers, typical, strict=True) if value < RATIO * typical.max())
