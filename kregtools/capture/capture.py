@@ -81,7 +81,7 @@ class Capture:
         self._adapter = adapter
         self._model = weakref.ref(model)
         self._plain: Callable[..., Any] | None = None
-        self._sampled: Any = None
+        self._sampled: Callable[..., Any] | None = None
         self._layouts: list[Layout] = []
 
     @property
@@ -164,13 +164,12 @@ class Capture:
     # ---- private
 
     def _sample(self, plain: Callable[..., Any], last: int, *args: Any) -> Any:
-        if self._sampled is None:
-            try:
-                self._build()
-            except Exception as error:  # an overridden `make_train_function` can do anything
-                self._give_up(f"a second train function cannot be made ({type(error).__name__}: {error})")
-                return plain(*args)
-        result = self._sampled(*args)
+        try:
+            sampled = self._sampled or self._build()
+        except Exception as error:  # an overridden `make_train_function` can do anything
+            self._give_up(f"a second train function cannot be made ({type(error).__name__}: {error})")
+            return plain(*args)
+        result = sampled(*args)
         if not (isinstance(result, dict) and self._adapter.WATCH in result):
             self._give_up("its `make_train_function` does not use `train_step`")
             return result
@@ -182,10 +181,11 @@ class Capture:
             self._give_up("no layer and no optimizer is called inside its `train_step`")
         return result["logs"]
 
-    def _build(self) -> None:
+    def _build(self) -> Callable[..., Any]:
         # Not sooner: other callbacks may have frozen layers when the fit began.
         _build_optimizer(self.model)
         self._sampled, self._layouts = self._adapter.build(self.model)
+        return self._sampled
 
     def _give_up(self, reason: str) -> None:
         self.remove()
