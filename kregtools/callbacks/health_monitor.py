@@ -11,8 +11,8 @@ import keras
 
 from kregtools.callbacks._guard import guarded
 from kregtools.callbacks.fit_diagnosis import FitDiagnosis, Verbosity
-from kregtools.capture import Capture, NotWatchable, Schedule
-from kregtools.errors import KregtoolsWarning
+from kregtools.capture import Capture, Schedule
+from kregtools.errors import KregtoolsWarning, NotWatchable
 
 
 class HealthMonitor(FitDiagnosis):
@@ -20,9 +20,8 @@ class HealthMonitor(FitDiagnosis):
 
     On the steps it samples, it measures the activations, gradients, weights and updates of every layer on the very
     batch that is trained on. Watching changes nothing: the steps in between run the train function that Keras built,
-    and the weights at the end are bit for bit those of a run without it (TensorFlow, CPU; a model that draws from
-    `tf.random` instead of `keras.random` is an exception, unless every step is sampled). At the end it prints what it
-    found, with the probable cause and the remedy, and nothing for a healthy run.
+    and the weights at the end are bit for bit those of a run without it (TensorFlow, CPU). At the end it prints what
+    it found, with the probable cause and the remedy, and nothing for a healthy run.
 
     What `FitDiagnosis` says of logs, files and the place in the list of callbacks holds here as well. The steps are
     looked into on the TensorFlow backend; elsewhere, one warning says so and the logs are judged.

@@ -15,12 +15,9 @@ from kregtools.capture.firing import FiringUnits
 from kregtools.capture.names import named_layers
 from kregtools.capture.recorder import Key, Layout
 from kregtools.capture.schedule import Schedule
+from kregtools.errors import NotWatchable
 
 MOST_PENDING = 256
-
-
-class NotWatchable(Exception):  # noqa: N818 -- no error of the run: it says what kregtools cannot do
-    """The model's training steps cannot be looked into; the message says why."""
 
 
 class StepStatistics(NamedTuple):
@@ -169,7 +166,11 @@ class Capture:
         except Exception as error:  # an overridden `make_train_function` can do anything
             self._give_up(f"a second train function cannot be made ({type(error).__name__}: {error})")
             return plain(*args)
-        result = sampled(*args)
+        try:
+            result = sampled(*args)
+        except NotWatchable as why:  # told while the step was traced, before any of it ran
+            self._give_up(str(why))
+            return plain(*args)
         if not (isinstance(result, dict) and self._adapter.WATCH in result):
             self._give_up("its `make_train_function` does not use `train_step`")
             return result
@@ -184,7 +185,7 @@ class Capture:
     def _build(self) -> Callable[..., Any]:
         # Not sooner: other callbacks may have frozen layers when the fit began.
         _build_optimizer(self.model)
-        self._sampled, self._layouts = self._adapter.build(self.model)
+        self._sampled, self._layouts = self._adapter.build(self.model, self._schedule.every_step)
         return self._sampled
 
     def _give_up(self, reason: str) -> None:

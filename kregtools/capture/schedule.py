@@ -31,6 +31,11 @@ class Schedule:
         self._interval = None if sample_every == "auto" else int(sample_every)
         self.reset()
 
+    @property
+    def every_step(self) -> bool:
+        """Whether no step is left out."""
+        return self._interval == 1
+
     def reset(self) -> None:
         """Starts again at step 0."""
         self._next = 0

@@ -11,12 +11,17 @@ import tensorflow as tf
 
 from kregtools.capture.recorder import Layout, Recorder
 from kregtools.capture.taps import listening
+from kregtools.errors import NotWatchable
 
 WATCH = "kregtools"
 
 
-def build(model: keras.Model) -> tuple[Callable[..., Any], list[Layout]]:
+def build(model: keras.Model, every_step: bool) -> tuple[Callable[..., Any], list[Layout]]:
     """A train function like the model's own, made from the same `train_step`, that also hands out statistics.
+
+    Args:
+        model: The model.
+        every_step: Whether no step is left to the model's own function.
 
     Returns:
         The function, whose result is `{"logs": what train_step returned, "kregtools": payload}`, and the list of
@@ -30,6 +35,8 @@ def build(model: keras.Model) -> tuple[Callable[..., Any], list[Layout]]:
         recorder = Recorder(model, reader.reachable)
         with listening(model, recorder):
             logs = train_step(data)
+        if not every_step:
+            _refuse_random_streams()
         with recorder.noting_failure("links"):
             reader.step_ends(logs)
         layout, payload = recorder.finish(reader.read)
@@ -43,6 +50,18 @@ def build(model: keras.Model) -> tuple[Callable[..., Any], list[Layout]]:
 def to_numpy(tensor: tf.Tensor) -> np.ndarray:
     """The value of a tensor; Keras' own conversion comes with a deprecation warning of NumPy's."""
     return tensor.numpy()
+
+
+def _refuse_random_streams() -> None:
+    """Refuses a step that draws from `tf.random`: there, each of two functions has a stream of its own."""
+    if tf.executing_eagerly():
+        return
+    graph = tf.compat.v1.get_default_graph().as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    if any(node.attr["seed2"].i or node.attr["seed"].i for node in nodes if "seed2" in node.attr):
+        raise NotWatchable(
+            "it draws from `tf.random`, whose numbers would change; use `keras.random`, or `sample_every=1`"
+        )
 
 
 def reason_not_to_watch(model: keras.Model) -> str | None:

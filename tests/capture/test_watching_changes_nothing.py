@@ -392,3 +392,31 @@ def test_layers_that_a_callback_freezes_get_no_optimizer_state():
     plain, _ = fit(dense, X, Y, [Freeze()])
     watched, _ = fit(dense, X, Y, [HealthMonitor(sample_every=1, verbose=0), Freeze()])
     assert bits(watched) == bits(plain)
+
+
+class RawNoise(layers.Layer):
+    """Draws from a stream that belongs to the compiled function, also inside a loop."""
+
+    def __init__(self, inner: bool):
+        super().__init__()
+        self.inner = inner
+
+    def call(self, x):
+        if self.inner:
+            # Drawn one after the other: in parallel the order is not the same from run to run.
+            return tf.map_fn(lambda row: row + tf.random.normal(tf.shape(row)), x, parallel_iterations=1)
+        return x + tf.random.normal(tf.shape(x))
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_a_model_that_draws_from_tensorflow_is_left_alone_or_watched_throughout(inner):
+    def build() -> keras.Model:
+        model = keras.Sequential([keras.Input((12,)), RawNoise(inner), layers.Dense(4), layers.Dense(1)])
+        model.compile("adam", "mse")
+        return model
+
+    plain = bits(fit(build, X, Y)[0])
+    assert bits(fit(build, X, Y, [HealthMonitor(sample_every=1, verbose=0)])[0]) == plain
+    with pytest.warns(KregtoolsWarning, match=r"it draws from `tf.random`, .* use `keras.random`, or `sample_every=1`"):
+        watched, _ = fit(build, X, Y, [HealthMonitor(verbose=0)])
+    assert bits(watched) == plain
