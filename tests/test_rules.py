@@ -84,3 +84,11 @@ def test_the_remedy_of_a_high_learning_rate_is_sized_by_the_first_large_step():
     series = {("dense", "kernel", "update_ratio"): [0.4, 3.0, 11.0], ("", "loss", "nonfinite"): [0, 0, 1]}
     (cause,) = diagnose(example(series=series, facts=facts)).causes
     assert cause.name == "lr_too_high" and "learning_rate=0.1" in cause.remedy.code
+
+
+def test_the_data_loss_of_a_later_fit_begins_where_that_fit_begins():
+    record = Record()
+    for step in range(100, 110):
+        record.add_sample(step, 0, {("", "loss", "value"): 4.0, ("", "loss", "penalty"): 2.0 - (step - 100) * 2 / 9})
+    record.add_epoch(0, 109, {"loss": 2.0})
+    assert data_loss(record) == pytest.approx([2.0 * 0.75])

@@ -77,13 +77,7 @@ class HealthMonitor(FitDiagnosis):
             if self._capture is None or self._watched is not self.model:
                 self._capture, self._watched = Capture(self.model), self.model
         except NotWatchable as why:
-            self._capture = None
-            self.record.add_facts({"watching": {"taps": False, "reason": str(why)}})
-            warnings.warn(
-                f"HealthMonitor judges the logs alone: {why}. Training goes on.",
-                KregtoolsWarning,
-                stacklevel=2,
-            )
+            self._judge_logs_alone(str(why))
             return
         self.record.add_facts({"watching": {"taps": True}})
         self._capture.install(self._schedule, first_step=self._last_step(-1) + 1)

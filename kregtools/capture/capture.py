@@ -174,13 +174,19 @@ class Capture:
         if not (isinstance(result, dict) and self._adapter.WATCH in result):
             self._give_up("its `make_train_function` does not use `train_step`")
             return result
+        try:
+            self._keep(last, result[self._adapter.WATCH])
+        except Exception as error:
+            self._give_up(f"the statistics cannot be read ({type(error).__name__}: {error})")
+        return result["logs"]
+
+    def _keep(self, last: int, payload: dict[str, Any]) -> None:
         self._schedule.sampled(last)
-        self._pending.append((self._first_step + last, self.epoch, result[self._adapter.WATCH]))
+        self._pending.append((self._first_step + last, self.epoch, payload))
         if len(self._pending) == MOST_PENDING:
             self._decode_pending()
         if not any(layout.scalars for layout in self._layouts):
             self._give_up("no layer and no optimizer is called inside its `train_step`")
-        return result["logs"]
 
     def _build(self) -> Callable[..., Any]:
         # Not sooner: other callbacks may have frozen layers when the fit began.

@@ -34,8 +34,10 @@ def require_epochs(record: Record, least: int = LEAST_EPOCHS) -> None:
 
 def intact(record: Record) -> np.ndarray:
     """The sampled steps, booleans, at which every weight was finite; what comes after says nothing of its own."""
-    counts = [record.series(*place, "weight_nonfinite") for place in record.tensors("weight_nonfinite")]
-    return np.all(~(np.array(counts).reshape(-1, len(record.samples)) > 0), axis=0, keepdims=True)[0]
+    sound = np.ones(len(record.samples), dtype=bool)
+    for layer, tensor in record.tensors("weight_nonfinite"):
+        sound &= ~(record.series(layer, tensor, "weight_nonfinite") > 0)
+    return sound
 
 
 def validation_loss(record: Record) -> np.ndarray:
@@ -61,7 +63,7 @@ def data_loss(record: Record) -> np.ndarray:
         return losses
     # Few steps are sampled, more of them early: a mean of the penalties themselves would exceed the mean loss.
     share = np.clip(np.nan_to_num(record.series("", "loss", "penalty")[known] / values[known]), 0.0, 1.0)
-    ends = [-1, *(int(entry["step"]) for entry in record.logs)]
+    ends = [int(record.steps[0]) - 1, *(int(entry["step"]) for entry in record.logs)]
     means = [
         np.interp(np.arange(start + 1, max(end, start + 1) + 1), record.steps[known], share).mean()
         for start, end in pairwise(ends)

@@ -58,22 +58,17 @@ class Overfit(SymptomRule):
         onset = int(judged[np.argmin(validation[judged])])
         tail = judged[-max(2, math.ceil(0.05 * len(judged))) :]
         end, lowest = float(validation[tail].mean()), float(validation[onset])
-        fell = training[tail].mean() < training[onset]
-        if (
-            lowest <= 0
-            or not _learned(record, tail)
-            or onset >= tail[0]
-            or not (fell and end > RISE * lowest and end > GAP * training[tail].mean())
-        ):
+        trained = float(training[tail].mean())
+        rose = onset < tail[0] and 0 < RISE * lowest < end
+        by_heart = trained < training[onset] and GAP * trained < end and _learned(record, tail)
+        if not (rose and by_heart):
             return None
         rise, epoch = end / lowest - 1, int(record.epochs[onset]) + 1
         return Symptom(
             self.name,
             "warning",
             f"The validation loss is lowest in epoch {epoch} ({lowest:.3g}) and has risen by {rise:.0%} since, while "
-            f"the training loss fell from {training[onset]:.3g} to {training[tail].mean():.3g}"
-            + _metric_gap(record, onset)
-            + ".",
+            f"the training loss fell from {training[onset]:.3g} to {trained:.3g}" + _metric_gap(record) + ".",
             (),
             int(record.logs[onset]["step"]),
             {
@@ -103,6 +98,6 @@ def _gaps(record: Record) -> dict[str, float]:
     return {f"gap_{name}": abs(last[name] - last[f"val_{name}"]) for name in names}
 
 
-def _metric_gap(record: Record, onset: int) -> str:
+def _metric_gap(record: Record) -> str:
     gaps = _gaps(record)
     return f"; {next(iter(gaps))[4:]} differs by {next(iter(gaps.values())):.3g} by now" if gaps else ""

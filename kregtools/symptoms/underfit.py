@@ -32,7 +32,7 @@ class Underfit(SymptomRule):
     noise to that extent, there is nothing to mend.
 
     Threshold: a share of the entropy of the labels (crossentropy) or of their variance (squared error), which makes
-    it independent of the problem's scale.
+    it independent of the problem's scale. The 60 % and 80 % are judgement: no paper gives them.
     """
 
     name = "underfit"
@@ -62,7 +62,7 @@ class Underfit(SymptomRule):
         if not np.isfinite(training).all():
             return None
         last, lowest = float(training[-1]), float(np.nanmin([training.min(), *validation]))
-        falling = lowest <= constant and not _at_rest(training, LEVEL * constant)
+        falling = lowest <= constant and _will_reach(training, LEVEL * constant)
         if lowest <= LEVEL * constant or falling:
             return None
         if self._penalized_unseen(record):
@@ -91,9 +91,9 @@ class Underfit(SymptomRule):
         return regularized and not record.statistics("", "loss")
 
 
-def _at_rest(losses: np.ndarray, level: float) -> bool:
-    """Whether as many epochs again, at the pace of the last fifth, would leave the loss above `level`."""
+def _will_reach(losses: np.ndarray, level: float) -> bool:
+    """Whether as many epochs again, at the pace of the last fifth, would bring the loss down to `level`."""
     epochs = len(losses) - 1
     fifth = math.ceil(epochs / 5)
     pace = (losses[-1 - fifth] - losses[-1]) / fifth
-    return bool(losses[-1] - pace * epochs > level)
+    return bool(losses[-1] - pace * epochs <= level)

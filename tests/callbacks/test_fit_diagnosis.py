@@ -176,6 +176,17 @@ def test_a_failure_inside_the_monitor_is_one_warning_and_training_goes_on(monkey
     assert len(ours(warned)) == 1 and len(history.epoch) == 6
 
 
+def test_statistics_that_cannot_be_read_are_one_warning_and_training_goes_on(monkeypatch):
+    def broken(*args):
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("kregtools.capture.capture.MOST_PENDING", 2)
+    monkeypatch.setattr("kregtools.capture.capture.Capture._decode", broken)
+    with pytest.warns(KregtoolsWarning, match="the statistics cannot be read .*oh") as warned:
+        history = fit(HealthMonitor(sample_every=1, verbose=0))
+    assert len(ours(warned)) == 1 and len(history.epoch) == 6
+
+
 def test_a_failing_statistic_leaves_the_rest(monkeypatch):
     monkeypatch.setattr("kregtools.capture.reduce.activation", lambda tensor: 1 / 0)
     monitor = HealthMonitor(verbose=0)
