@@ -3,9 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# PyTorch from PyPI comes with several GB for GPUs; its own index has the CPU build.
+TORCH_OPTIONS ?= --extra-index-url https://download.pytorch.org/whl/cpu
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-slow check clean
+.PHONY: demo test test-slow test-backends check clean
 
 ## Train on the embedded digits: one sick run, one healthy run, a small search, a report.
 demo: $(VENV)/installed
@@ -24,12 +26,17 @@ test: $(VENV)/installed-dev
 test-slow: $(VENV)/installed-dev
 	$(RUN) -m pytest -n 2 -m "slow or not slow"
 
+## The tests of JAX and PyTorch, each in a virtual environment of its own.
+test-backends: $(VENV)-jax/installed $(VENV)-torch/installed
+	KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest -n 2 tests/backends
+	KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -n 2 tests/backends
+
 ## Static types.
 check: $(VENV)/installed-dev
 	$(RUN) -m pyright --pythonpath $(RUN)
 
 clean:
-	rm -rf $(VENV) runs report.html
+	rm -rf $(VENV) $(VENV)-jax $(VENV)-torch runs report.html
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -39,4 +46,13 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(RUN) -m pip install --quiet --group dev
+	touch $@
+
+$(VENV)-jax/installed: BACKEND = jax
+$(VENV)-torch/installed: BACKEND = torch
+$(VENV)-torch/installed: OPTIONS = $(TORCH_OPTIONS)
+$(VENV)-%/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-$(BACKEND)
+	$(VENV)-$(BACKEND)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-$(BACKEND)/bin/python -m pip install --quiet $(OPTIONS) --editable ".[$(BACKEND)]" --group dev
 	touch $@

@@ -178,7 +178,7 @@ class FitDiagnosis(keras.callbacks.Callback):
     def _last_step(self, epoch: int) -> int:
         optimizer = self.model.optimizer
         if optimizer is not None and optimizer.built:
-            return int(optimizer.iterations) - 1
+            return int(keras.ops.subtract(optimizer.iterations, 1))
         return (epoch + 1) * (self.params.get("steps") or 1) - 1
 
     def _add_to(self, logs: dict[str, float]) -> None:
@@ -198,11 +198,11 @@ class FitDiagnosis(keras.callbacks.Callback):
     def _summary(self, logs: Mapping[str, float]) -> tuple[float, ...]:
         numbers = _numbers(logs)
         gap = numbers.get("val_loss", math.nan) - numbers.get("loss", math.nan)
-        here = np.array([sample.epoch == int(self.record.epochs[-1]) for sample in self.record.samples], dtype=bool)
-        norms = self.record.matrix("kernel", "gradient_norm")[1][here]
-        updates = self.record.matrix("kernel", "update_ratio")[1][here]
-        dead = self.record.matrix("activation", "dead_units")[1][here]
-        units = self.record.matrix("activation", "units")[1][here]
+        first = int(np.searchsorted(self.record.sample_epochs, self.record.epochs[-1]))
+        _, norms = self.record.matrix("kernel", "gradient_norm", first)
+        _, updates = self.record.matrix("kernel", "update_ratio", first)
+        _, dead = self.record.matrix("activation", "dead_units", first)
+        _, units = self.record.matrix("activation", "units", first)
         return (
             _mean(np.sqrt((norms**2).sum(axis=1))),
             float(np.nanmax(updates)) if np.isfinite(updates).any() else math.nan,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import keras
+import pandas as pd
 
 from kregtools.callbacks._guard import guarded
 from kregtools.callbacks.fit_diagnosis import FitDiagnosis, Verbosity
@@ -20,19 +21,39 @@ class HealthMonitor(FitDiagnosis):
 
     On the steps it samples, it measures the activations, gradients, weights and updates of every layer on the very
     batch that is trained on. Watching changes nothing: the steps in between run the train function that Keras built,
-    and the weights at the end are bit for bit those of a run without it (TensorFlow, CPU). At the end it prints what
-    it found, with the probable cause and the remedy, and nothing for a healthy run.
+    and the weights at the end are bit for bit those of a run without it. At the end it prints what it found, with the
+    probable cause and the remedy, and nothing for a healthy run.
 
-    What `FitDiagnosis` says of logs, files and the place in the list of callbacks holds here as well. The steps are
-    looked into on the TensorFlow backend; elsewhere, one warning says so and the logs are judged.
+    Every sample has, of a layer, mean, std, rms, extremes, share of zeros, dead units and saturated share of its
+    activation (of a very large one, of evenly spaced rows: `count` says of how many values), and norm and rms of the
+    gradient of each variable; and of all of them, whether there are values that are not finite. A detailed sample
+    looks at all values, counts those that are not finite, and adds the norms of each variable and of its update, the
+    gradient of the activation, the share of zeros in gradients, the shares in each decade of magnitude, and what went
+    in and came out: inputs, targets, outputs. Masked time steps are left out, and a loss scale is taken off.
+
+    The sampled step is the training step with PyTorch and with TensorFlow's `run_eagerly`. With JAX the step is
+    computed twice, and only the first time looked into: a sample costs about as much as a step. With TensorFlow's
+    graphs a second train function takes the place of the first; it is tried out on the run's own batches now and
+    then, and where it would not end in the same bits, TensorFlow goes JAX' way. On several replicas of
+    `MirroredStrategy` it is not tried out.
+
+    What `FitDiagnosis` says of logs, files and the place in the list of callbacks holds here as well. Where the steps
+    cannot be looked into, one warning says why, and the logs are judged. Steps taken by `train_on_batch` are not
+    watched.
 
     Args:
         sample_every: Positive integer or `"auto"`. Every how many steps to look. `"auto"` looks at steps 0, 1, 3, 7,
-            15, … of the fit, then at every hundredth, and at the first of every epoch. Defaults to `"auto"`.
+            15, … of the fit, then at every hundredth, and at the first of every epoch. With gradient accumulation, a
+            sample waits for the step that updates. Defaults to `"auto"`.
         directory: See `FitDiagnosis`.
         verbose: See `FitDiagnosis`.
         ignore: See `FitDiagnosis`.
         stop_on: See `FitDiagnosis`.
+        budget: Positive float. The share of the training time that `"auto"` may spend on watching: it skips samples,
+            other than the first dozen steps' and one an epoch, until it is within the budget. Tracing, once, is not
+            counted. Defaults to 0.01.
+        details: Boolean. Whether samples are detailed: all of them with `"auto"`, else those at least ten steps
+            apart. Defaults to `True`.
 
     Raises:
         ValueError: If an argument is invalid, or `directory` holds the record of an earlier run.
@@ -52,12 +73,26 @@ class HealthMonitor(FitDiagnosis):
         verbose: Verbosity = "auto",
         ignore: Collection[str] = (),
         stop_on: Collection[str] = (),
+        budget: float = 0.01,
+        details: bool = True,
     ) -> None:
         super().__init__(directory=directory, verbose=verbose, ignore=ignore, stop_on=stop_on)
         self.sample_every = sample_every
-        self._schedule = Schedule(sample_every)
+        self.budget = budget
+        self.details = details
+        self._schedule = Schedule(sample_every, budget, details)
         self._capture: Capture | None = None
         self._watched: keras.Model | None = None
+        self._spent = 0.0
+
+    @property
+    def coverage(self) -> pd.DataFrame:
+        """What is watched: columns `layer`, `class`, `watched`, and `reason` for what is not; a row a layer.
+
+        It is empty before the first sample, and where the steps cannot be looked into.
+        """
+        rows = self.record.facts.get("watching", {}).get("coverage", [])
+        return pd.DataFrame(rows, columns=["layer", "class", "watched", "reason"])
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self._begin_epoch(epoch)
@@ -73,6 +108,7 @@ class HealthMonitor(FitDiagnosis):
     @guarded
     def _begin(self) -> None:
         super()._begin()
+        self._spent = 0.0
         try:
             if self._capture is None or self._watched is not self.model:
                 self._capture, self._watched = Capture(self.model), self.model
@@ -80,23 +116,34 @@ class HealthMonitor(FitDiagnosis):
             self._judge_logs_alone(str(why))
             return
         self.record.add_facts({"watching": {"taps": True}})
-        self._capture.install(self._schedule, first_step=self._last_step(-1) + 1)
+        self._capture.install(self._schedule)
 
     @guarded
     def _begin_epoch(self, epoch: int) -> None:
         if self._capture is not None:
-            self._capture.begin_epoch(epoch)
+            self._capture.begin_epoch(epoch, self._last_step(epoch - 1) + 1, self.params.get("steps"))
 
     @guarded
     def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
         if self._capture is not None:
-            for sample in self._capture.drain():
-                self.record.add_sample(sample.step, sample.epoch, sample.values)
-            if self._capture.given_up is not None:
-                self._judge_logs_alone(self._capture.given_up)
+            self._take_samples(self._capture)
         super()._end_epoch(epoch, logs)
 
+    def _take_samples(self, capture: Capture) -> None:
+        for sample in capture.drain():
+            self.record.add_sample(sample.step, sample.epoch, sample.values)
+        self._spent = capture.seconds
+        if capture.given_up is not None:
+            self._judge_logs_alone(capture.given_up)
+        elif capture.steps == 0:
+            self._judge_logs_alone("its `fit` does not call `train_function`")
+        else:
+            watching = {"taps": True, "exact": capture.exact, "coverage": capture.coverage}
+            if watching != self.record.facts.get("watching"):
+                self.record.add_facts({"watching": watching})
+
     def _judge_logs_alone(self, why: str) -> None:
+        self._stop_watching()
         self._capture = None
         self.record.add_facts({"watching": {"taps": False, "reason": why}})
         warnings.warn(
@@ -110,5 +157,4 @@ class HealthMonitor(FitDiagnosis):
             self._capture.remove()
 
     def _watching_seconds(self) -> float:
-        sampled = self._capture.seconds if self._capture is not None else 0.0
-        return super()._watching_seconds() + sampled
+        return super()._watching_seconds() + self._spent

@@ -1,7 +1,10 @@
-"""Two train functions and a dispatcher between them."""
+"""A dispatcher between the model's own train function and the one that looks."""
 
 from __future__ import annotations
 
+import importlib
+import math
+import sys
 import time
 import weakref
 from collections import deque
@@ -12,8 +15,8 @@ import keras
 import numpy as np
 
 from kregtools.capture.firing import FiringUnits
-from kregtools.capture.names import named_layers
-from kregtools.capture.recorder import Key, Layout
+from kregtools.capture.recorder import Key
+from kregtools.capture.sampler import Payload, Sample, Sampler, decoded, timed
 from kregtools.capture.schedule import Schedule
 from kregtools.errors import NotWatchable
 
@@ -29,18 +32,34 @@ class StepStatistics(NamedTuple):
 
 
 class Dispatcher:
-    """Stands where `fit` looks for the train function, for the length of one fit."""
+    """Stands where `fit` looks for the train function, for the length of one fit.
 
-    def __init__(self, capture: Capture, plain: Callable[..., Any], model: Any) -> None:
-        self.capture, self.plain = capture, plain
+    Several captures may look into the same fit: a step that is due for any of them is run once, and told to all for
+    which it is due.
+    """
+
+    def __init__(self, plain: Callable[..., Any], model: Any) -> None:
+        self.plain, self.captures = plain, list[Capture]()
+        self._model = weakref.ref(model)
         self._history = weakref.ref(model.history) if getattr(model, "history", None) is not None else None
 
     def __call__(self, *args: Any) -> Any:
-        model = self.capture.model
+        model = self._model()
         if self.is_stale(model):
             model.train_function = self.plain
             return self.plain(*args)
-        return self.capture.step(self.plain, *args)
+        if sys._getframe(1).f_code.co_name == "train_on_batch":  # no step of the fit
+            return self.plain(*args)
+        due = [capture for capture in self.captures if capture.is_due()]
+        if due:
+            detailed = any(capture.wants_details() for capture in due)
+            sample = max(due, key=Capture.takes_all).sample(detailed, self.plain, *args)
+        else:
+            result, seconds = timed(self.plain, *args)
+            sample = Sample(result, None, plain_seconds=seconds)
+        for capture in list(self.captures):
+            capture.step_done(sample, capture in due)
+        return sample.result
 
     def is_stale(self, model: keras.Model) -> bool:
         """Whether the fit that this was made for is over: an interrupted one has no chance to clean up."""
@@ -51,9 +70,8 @@ class Capture:
     """Looks into the sampled steps of one model's `fit`.
 
     `fit` reads `model.train_function` at every step. `install` puts a dispatcher there: a step that is not due runs
-    the very function that Keras built; one that is due runs a second function, built once from the same `train_step`
-    with the taps on while it is traced. Its statistics leave the step as one extra output, which the dispatcher
-    takes off and queues without waiting for it.
+    the very function that Keras built; one that is due is run by a sampler, which knows the backend. Statistics are
+    queued without waiting for them.
 
     Args:
         model: A compiled model whose train function exists, as it does from `on_train_begin` on.
@@ -61,25 +79,22 @@ class Capture:
     Attributes:
         epoch: The epoch that the samples belong to.
         given_up: Why nothing more is sampled in this fit, `None` while all is well.
+        steps: How many steps of this fit were seen, sampled or not.
 
     Raises:
         NotWatchable: If there is no way to look into the steps of this model.
     """
 
     def __init__(self, model: keras.Model) -> None:
-        backend = keras.backend.backend()
-        if backend != "tensorflow":
-            raise NotWatchable(f"only the TensorFlow backend is supported so far, and this is {backend}")
-        from kregtools.capture import tensorflow as adapter
-
-        reason = adapter.reason_not_to_watch(model)
+        self._adapter = importlib.import_module(f"kregtools.capture.{_adapter_name()}")
+        reason = self._adapter.reason_not_to_watch(model)
         if reason is not None:
             raise NotWatchable(reason)
-        self._adapter = adapter
         self._model = weakref.ref(model)
         self._plain: Callable[..., Any] | None = None
-        self._sampled: Callable[..., Any] | None = None
-        self._layouts: list[Layout] = []
+        self._samplers: dict[bool, Sampler] = {}
+        # Those that run the samples: another capture's, where that was asked to.
+        self._watching: dict[bool, Sampler] = {}
 
     @property
     def model(self) -> Any:
@@ -88,21 +103,23 @@ class Capture:
             raise ReferenceError("the model that was watched is gone")
         return model
 
-    def install(self, schedule: Schedule, first_step: int = 0) -> None:
+    def install(self, schedule: Schedule) -> None:
         """Puts the dispatcher in place for one fit.
 
         Args:
             schedule: Decides which steps are due.
-            first_step: The global step at which this fit begins.
         """
-        self._schedule, self._first_step = schedule, first_step
-        self._taken, self.epoch = 0, 0
+        self._schedule = schedule
+        self.steps, self.epoch, self._first_step, self._epoch_end = 0, 0, 0, math.inf
+        self._waited = 0
         self.given_up: str | None = None
-        self._pending: list[tuple[int, int, dict[str, Any]]] = []
+        self._pending: list[tuple[int, int, Payload]] = []
         self._decoded: list[StepStatistics] = []
         self._firing = FiringUnits()
         self._usual = deque[float](maxlen=MOST_PENDING)
-        self._sampled_seconds, self._sampled_steps = 0.0, 0
+        self._began = time.perf_counter()
+        self._tracing, self._spent = 0.0, 0.0
+        self._unsplit = 0, 0.0  # sampled steps that cannot be told from what watching them cost, and their seconds
         schedule.reset()
         self.refresh()
 
@@ -112,87 +129,132 @@ class Capture:
         current = model.train_function
         while isinstance(current, Dispatcher) and current.is_stale(model):
             current = current.plain
-        if isinstance(current, Dispatcher) and current.capture is self:
-            return
-        if current is not self._plain:
-            self._plain, self._sampled = current, None
-        model.train_function = Dispatcher(self, current, model)
+        if not isinstance(current, Dispatcher):
+            current = model.train_function = Dispatcher(current, model)
+        if self not in current.captures:
+            current.captures.append(self)
+        if current.plain is not self._plain:
+            self._plain, self._samplers = current.plain, {}
 
     def remove(self) -> None:
         """Gives the model its own train function back."""
         model: Any = self._model()
         current = getattr(model, "train_function", None)
-        if model is not None and isinstance(current, Dispatcher) and current.capture is self:
-            model.train_function = current.plain
+        if isinstance(current, Dispatcher) and self in current.captures:
+            current.captures.remove(self)
+            if not current.captures:
+                model.train_function = current.plain
 
-    def begin_epoch(self, epoch: int) -> None:
+    def begin_epoch(self, epoch: int, step: int, steps: int | None) -> None:
+        """Notes that `epoch` begins, at the global step `step`, and how many steps it has, if that is known."""
+        if self.steps == 0:
+            self._first_step = step
         self.epoch = epoch
+        self._epoch_end = self.steps + steps if steps else math.inf
         self._schedule.begin_epoch()
         if self.given_up is None:
             self.refresh()
 
-    def step(self, plain: Callable[..., Any], *args: Any) -> Any:
-        """One call of the train function: the plain one, or the sampled one where a sample is due."""
-        last = self._taken + self.model.steps_per_execution - 1
-        sampled = self._schedule.due(last)
+    def is_due(self) -> bool:
+        """Whether the coming call of the train function is to be looked into."""
+        last = self._last()
+        if not self._schedule.due(last, self._share()):
+            return False
+        every = getattr(self.model.optimizer, "gradient_accumulation_steps", None)
+        if not every or (self._first_step + last + 1) % every == 0 or self._waited >= every:
+            self._waited = 0
+            return True
+        self._waited += 1
+        return False
+
+    def wants_details(self) -> bool:
+        """Whether the coming sample is to have details."""
+        return self._schedule.detailed(self._last())
+
+    def takes_all(self) -> bool:
+        """Whether it samples every step."""
+        return self._schedule.every_step
+
+    def sample(self, detailed: bool, plain: Callable[..., Any], *args: Any) -> Sample:
+        """Runs one call of the train function and looks into it."""
         began = time.perf_counter()
-        logs = self._sample(plain, last, *args) if sampled else plain(*args)
-        seconds = time.perf_counter() - began
-        if sampled:
-            self._sampled_seconds += seconds
-            self._sampled_steps += 1
-        else:
-            self._usual.append(seconds)
-        self._taken = last + 1
-        return logs
+        detailed = detailed or getattr(self._samplers.get(True), "every_step", False)
+        try:
+            if detailed not in self._samplers:
+                self._samplers[detailed] = self._adapter.sampler(self.model, detailed, self._schedule.every_step)
+            sampler = self._samplers[detailed]
+            sample = sampler(plain, *args)._replace(sampler=sampler)
+        except NotWatchable as why:  # told before any of the step ran
+            result, seconds = timed(plain, *args)
+            return Sample(result, None, plain_seconds=seconds, why_not=str(why))
+        self._note_costs(sample, time.perf_counter() - began)
+        return sample
+
+    def step_done(self, sample: Sample, due: bool) -> None:
+        """Notes that a call of the train function is over, sampled for this capture (`due`) or not."""
+        if not np.isnan(sample.plain_seconds):
+            self._usual.append(sample.plain_seconds)
+        first, last = self.steps, self._last()
+        self.steps = last + 1
+        if not due or self.given_up is not None:
+            return
+        detailed = sample.sampler is not None and sample.sampler.details
+        self._schedule.sampled(last, detailed)
+        if sample.why_not is not None:
+            self._give_up(sample.why_not)
+        if sample.payload is None or sample.why_not is not None:
+            return
+        self._watching[detailed] = sample.sampler
+        step = self._first_step + (last if sample.sampler.sees_last else first)
+        self._pending.append((step, self.epoch, sample.payload))
+        if len(self._pending) == MOST_PENDING:
+            self._decode_pending()
 
     def drain(self) -> list[StepStatistics]:
         """The statistics queued since the last call; waits for the steps they belong to."""
         self._decode_pending()
-        decoded, self._decoded = self._decoded, []
-        return decoded
+        drained, self._decoded = self._decoded, []
+        return drained
 
     @property
     def seconds(self) -> float:
-        """Time spent in sampled steps beyond what plain ones take, tracing included; NaN if every step was sampled."""
-        usual = float(np.median(self._usual)) if self._usual else float("nan")
-        return self._sampled_seconds - self._sampled_steps * usual
+        """Time spent in sampled steps beyond what plain ones take, tracing included; NaN if it cannot be told."""
+        return self._tracing + self._recurring()
+
+    @property
+    def coverage(self) -> list[dict[str, Any]]:
+        """What of each layer is watched, and why the rest is not; empty before the first sample."""
+        found = [self._watching[detailed].coverage for detailed in sorted(self._watching, reverse=True)]
+        return next((coverage.rows() for coverage in found if coverage is not None), [])
+
+    @property
+    def exact(self) -> dict[str, str]:
+        """How the samples are kept from changing the run, by kind of sample."""
+        return {"detailed" if detailed else "plain": sampler.exact for detailed, sampler in self._watching.items()}
 
     # ---- private
 
-    def _sample(self, plain: Callable[..., Any], last: int, *args: Any) -> Any:
-        try:
-            sampled = self._sampled or self._build()
-        except Exception as error:  # an overridden `make_train_function` can do anything
-            self._give_up(f"a second train function cannot be made ({type(error).__name__}: {error})")
-            return plain(*args)
-        try:
-            result = sampled(*args)
-        except NotWatchable as why:  # told while the step was traced, before any of it ran
-            self._give_up(str(why))
-            return plain(*args)
-        if not (isinstance(result, dict) and self._adapter.WATCH in result):
-            self._give_up("its `make_train_function` does not use `train_step`")
-            return result
-        try:
-            self._keep(last, result[self._adapter.WATCH])
-        except Exception as error:
-            self._give_up(f"the statistics cannot be read ({type(error).__name__}: {error})")
-        return result["logs"]
+    def _note_costs(self, sample: Sample, seconds: float) -> None:
+        watching = sample.seconds if not np.isnan(sample.seconds) else seconds
+        if sample.traced:
+            self._tracing += watching
+        elif not np.isnan(sample.seconds):
+            self._spent += watching
+        else:
+            self._unsplit = self._unsplit[0] + 1, self._unsplit[1] + watching
 
-    def _keep(self, last: int, payload: dict[str, Any]) -> None:
-        self._schedule.sampled(last)
-        self._pending.append((self._first_step + last, self.epoch, payload))
-        if len(self._pending) == MOST_PENDING:
-            self._decode_pending()
-        if not any(layout.scalars for layout in self._layouts):
-            self._give_up("no layer and no optimizer is called inside its `train_step`")
+    def _last(self) -> int:
+        return int(min(self.steps + self.model.steps_per_execution, self._epoch_end)) - 1
 
-    def _build(self) -> Callable[..., Any]:
-        # Not sooner: other callbacks may have frozen layers when the fit began.
-        _build_optimizer(self.model)
-        self._sampled, self._layouts = self._adapter.build(self.model, self._schedule.every_step)
-        return self._sampled
+    def _share(self) -> float:
+        elapsed = time.perf_counter() - self._began - self._tracing
+        share = self._recurring() / elapsed if elapsed > 0 else 0.0
+        return 0.0 if np.isnan(share) else share
+
+    def _recurring(self) -> float:
+        count, seconds = self._unsplit
+        usual = float(np.median(self._usual)) if self._usual else float("nan")
+        return self._spent + (seconds - count * usual if count else 0.0)
 
     def _give_up(self, reason: str) -> None:
         self.remove()
@@ -201,29 +263,24 @@ class Capture:
 
     def _decode_pending(self) -> None:
         pending, self._pending = self._pending, []
-        for step, epoch, payload in pending:
-            self._decoded.append(StepStatistics(step, epoch, self._decode(payload)))
+        try:
+            for step, epoch, payload in pending:
+                self._decoded.append(StepStatistics(step, epoch, self._decode(payload)))
+        except Exception as error:
+            self._give_up(f"the statistics cannot be read ({type(error).__name__}: {error})")
 
-    def _decode(self, payload: dict[str, Any]) -> dict[Key, float]:
-        arrays = {name: self._adapter.to_numpy(value) for name, value in payload.items()}
-        layout = self._layouts[int(arrays["layout"])]
-        values = {key: float(value) for key, value in zip(layout.scalars, arrays["scalars"], strict=True)}
-        start = 0
-        for layer, units in layout.firing:
-            firing = arrays["firing"][start : start + units]
+    def _decode(self, payload: Payload) -> dict[Key, float]:
+        index, values, firing = (self._adapter.to_numpy(part) for part in payload[1:])
+        values, firing = decoded(payload.layouts[int(np.max(index))], values, firing)
+        for layer, units in firing.items():
             rows = int(values[layer, "activation", "rows"])
-            values[layer, "activation", "dead_units"] = self._firing.dead(layer, rows, firing)
-            values[layer, "activation", "units"] = float(units)
-            start += units
+            values[layer, "activation", "dead_units"] = self._firing.dead(layer, rows, units)
+            values[layer, "activation", "units"] = float(len(units))
         return values
 
 
-def _build_optimizer(model: keras.Model) -> None:
-    # As Keras would in the first step, under the same name; a custom train step knows its own variables best.
-    optimizer = model.optimizer
-    own_step = type(model).train_step is not keras.Model.train_step
-    built = all(layer.built for _, layer in named_layers(model))
-    if optimizer is None or optimizer.built or own_step or not built or not model.trainable_variables:
-        return
-    with keras.name_scope(optimizer.name):
-        optimizer.build(model.trainable_variables)
+def _adapter_name() -> str:
+    backend = keras.backend.backend()
+    if backend not in ("tensorflow", "jax", "torch"):
+        raise NotWatchable(f"the backends that can be watched are tensorflow, jax and torch, and this is {backend}")
+    return backend

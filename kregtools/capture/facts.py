@@ -1,16 +1,22 @@
-"""What is known of a run before its first step."""
+"""What is known of a run before its first step.
+
+Nothing here builds or calls the model, creates a variable or draws a number. Facts that a model does not tell are
+`None`, or left out.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import platform
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
+from keras import tree
 
-from kregtools.capture.names import named_layers
+from kregtools.capture.names import layer_names, named_layers
 
 # Layers that are an activation by themselves.
 ACTIVATIONS = {
@@ -20,33 +26,54 @@ ACTIVATIONS = {
     keras.layers.ELU: "elu",
     keras.layers.Softmax: "softmax",
 }
-# What the short names that `compile` accepts stand for.
-LOSS_ALIASES = {"mse": "mean_squared_error", "bce": "binary_crossentropy", "mae": "mean_absolute_error"}
+# Operations that are one, in models that call functions instead of layers.
+ACTIVATION_OPERATIONS = ("Relu", "Sigmoid", "Softmax", "Tanh", "Softplus", "Silu", "Gelu", "Elu", "LogSoftmax")
+# Layers behind an activation that leave its values as they are.
+KEEP_VALUES = (keras.layers.Reshape, keras.layers.Flatten, keras.layers.Permute, keras.layers.Dropout)
+ROLES = ("kernel", "depthwise", "pointwise", "recurrent", "embeddings", "bias", "gamma", "beta", "activity")
+# What a layer is set to, beside the facts that every layer has.
+SETTINGS = ("use_bias", "momentum", "epsilon", "center", "scale", "dropout", "recurrent_dropout", "mask_zero")
+LOSS_SETTINGS = ("label_smoothing", "reduction", "delta", "ignore_class", "gamma", "alpha")
+# What the short names that `compile` accepts stand for, and class names that are not spelled like the function.
+LOSS_ALIASES = {
+    "mse": "mean_squared_error",
+    "bce": "binary_crossentropy",
+    "mae": "mean_absolute_error",
+    "mape": "mean_absolute_percentage_error",
+    "msle": "mean_squared_logarithmic_error",
+    "kld": "kl_divergence",
+    "kldivergence": "kl_divergence",
+}
+NAMES = (str, int, float, bool)
 
 
 def model_facts(model: keras.Model, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The facts of a record: model, layers, optimizer, losses, outputs, fit, versions.
+    """The facts of a record: model, layers, optimizer, losses, metrics, outputs, compile, fit, versions, platform.
 
     Args:
         model: A compiled Keras model, built or not.
         params: What `fit` tells its callbacks: epochs, steps, verbose.
     """
+    outputs = _tried(lambda: _outputs(model), [])
     return {
         "model": {
             "name": model.name,
             "class": type(model).__name__,
-            "parameters": model.count_params() if _built(model) else None,
+            "parameters": _tried(lambda: model.count_params() if _built(model) else None),
         },
-        "layers": [_layer(name, layer) for name, layer in named_layers(model)],
-        "optimizer": _optimizer(model.optimizer),
-        "losses": _losses(model.loss),
-        "outputs": _outputs(model),
+        "layers": _tried(lambda: _layers(model), []),
+        "optimizer": _tried(lambda: _optimizer(model.optimizer)),
+        "losses": _tried(lambda: _losses(model, outputs), []),
+        "metrics": _tried(lambda: _metrics(model), []),
+        "outputs": outputs,
+        "compile": _compile(model),
         "fit": dict(params or {}),
         "versions": _versions(),
+        "platform": {"system": platform.system(), "machine": platform.machine()},
     }
 
 
-def activation_name(layer: keras.Layer) -> str | None:
+def activation_name(layer: Any) -> str | None:
     """The name of the layer's activation, `None` where it has none."""
     for kind, name in ACTIVATIONS.items():
         if isinstance(layer, kind):
@@ -61,38 +88,151 @@ def is_relu(layer: keras.Layer) -> bool:
     return activation_name(layer) in ("relu", "relu6")
 
 
+# ---- layers
+
+
 def _built(model: keras.Model) -> bool:
     return all(layer.built for layer in [model, *(layer for _, layer in named_layers(model))])
 
 
+def _layers(model: keras.Model) -> list[dict[str, Any]]:
+    inbound: dict[int, list[str]] = {}
+    names = layer_names(model)
+    for part in [model, *(layer for _, layer in named_layers(model))]:  # of a subclassed model, the parts are known
+        if _has_graph(part) and (part is model or id(part) not in inbound):
+            _tried(lambda part=part: _connect(part, names, [], inbound))
+    return [{**_layer(name, layer), "inbound": inbound.get(id(layer))} for name, layer in named_layers(model)]
+
+
 def _layer(name: str, layer: keras.Layer) -> dict[str, Any]:
-    size = getattr(layer, "units", None) or getattr(layer, "filters", None)
+    size = _plain(layer, "units") or _plain(layer, "filters")
+    settings = {setting: value for setting in SETTINGS if (value := _plain(layer, setting)) is not None}
+    regularizers = dict(_by_role(layer, "regularizer"))
     return {
         "name": name,
         "class": type(layer).__name__,
-        "activation": activation_name(layer),
+        "activation": _tried(lambda: activation_name(layer)),
         "units": size,
-        "rate": getattr(layer, "rate", None),
-        "kernel_initializer": _initializer(getattr(layer, "kernel_initializer", None)),
-        "regularized": _regularized(layer),
+        "rate": _plain(layer, "rate"),
+        "kernel_initializer": _configured(_tried(lambda: getattr(layer, "kernel_initializer", None))),
+        "initializers": dict(_by_role(layer, "initializer")),
+        "regularized": any(role in regularizers for role in ("kernel", "recurrent", "embeddings", "activity")),
+        "regularizers": regularizers,
         "trainable": layer.trainable,
-        "parameters": layer.count_params() if layer.built else None,
+        "parameters": _tried(lambda: layer.count_params() if layer.built else None),
         "weights": sorted(variable.name for variable in layer._trainable_variables),
+        "dtype": _tried(lambda: layer.dtype_policy.name),
+        **settings,
     }
 
 
-def _initializer(initializer: Any) -> dict[str, Any] | None:
-    if initializer is None:
+def _by_role(layer: keras.Layer, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for role in ROLES:
+        found = _tried(lambda role=role: getattr(layer, f"{role}_{kind}", None))
+        if found is not None:
+            yield role, _configured(found) or {}
+
+
+def _configured(thing: Any) -> dict[str, Any] | None:
+    """The class and the config of an initializer, a regularizer, a schedule."""
+    if thing is None:
         return None
-    config = {}
-    with contextlib.suppress(Exception):  # a user's own initializer need not have a config
-        config = {key: value for key, value in initializer.get_config().items() if key != "seed"}
-    return {"class": type(initializer).__name__, **config}
+    config = _tried(lambda: {key: value for key, value in thing.get_config().items() if key not in ("seed", "name")})
+    name = getattr(thing, "__name__", None) or type(thing).__name__
+    return {"class": name, **(config if isinstance(config, dict) else {})}
 
 
-def _regularized(layer: keras.Layer) -> bool:
-    names = ("kernel_regularizer", "recurrent_regularizer", "embeddings_regularizer", "activity_regularizer")
-    return any(getattr(layer, name, None) is not None for name in names)
+def _connect(model: Any, names: Mapping[int, str], entering: list[str], found: dict[int, list[str]]) -> list[str]:
+    """Fills `found` with the names of the layers that feed each layer; returns those whose output leaves the model."""
+    if isinstance(model, keras.Sequential):
+        for layer in model.layers:
+            entering = _pass(layer, names, entering, found)
+        return entering
+    leaving: dict[int, list[str]] = {}
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            fed = entering if node.is_input else _union(leaving.get(id(tensor), []) for tensor in node.input_tensors)
+            passed = _pass(node.operation, names, fed, found)
+            leaving.update((id(tensor), passed) for tensor in node.outputs)
+    return _union(leaving.get(id(tensor), []) for tensor in model.outputs)
+
+
+def _pass(operation: Any, names: Mapping[int, str], fed: list[str], found: dict[int, list[str]]) -> list[str]:
+    if id(operation) not in names:  # an input, or a function of tensors
+        return fed
+    found[id(operation)] = _union([found.get(id(operation), []), fed])
+    if _has_graph(operation):
+        return _connect(operation, names, fed, found)
+    return [names[id(operation)]]
+
+
+def _has_graph(layer: Any) -> bool:
+    return isinstance(layer, keras.Sequential) or (isinstance(layer, keras.Model) and hasattr(layer, "_nodes_by_depth"))
+
+
+def _union(lists: Iterable[list[str]]) -> list[str]:
+    return list(dict.fromkeys(name for names in lists for name in names))
+
+
+# ---- outputs
+
+
+def _outputs(model: Any) -> list[dict[str, Any]]:
+    outputs = _tried(lambda: list(model.outputs)) or []
+    struct = _tried(lambda: tree.flatten_with_path(model._outputs_struct)) or []
+    called = _tried(lambda: list(model.output_names)) or []
+    names = layer_names(model)
+    found = []
+    for index, output in enumerate(outputs):
+        path = struct[index][0] if len(struct) == len(outputs) else (index,)
+        place = ":".join(["", *(str(part) for part in path)]) if len(outputs) > 1 else ""
+        layer, activation = _tried(lambda output=output: _last(model, output), (None, None))
+        found.append(
+            {
+                "name": output.name,
+                "shape": list(output.shape),
+                "output": called[index] if index < len(called) else getattr(layer, "name", None),
+                "tensor": f"output{place}",
+                "target": f"target{place}",
+                "layer": names.get(id(layer)),
+                "activation": activation,
+            }
+        )
+    return found
+
+
+def _last(model: Any, output: Any) -> tuple[Any, str | None]:
+    """The layer whose output this is, and the activation that its values went through."""
+    layer = None
+    while True:
+        if isinstance(model, keras.Sequential):
+            chain = list(model.layers)
+            while len(chain) > 1 and isinstance(chain[-1], KEEP_VALUES):
+                layer = layer or chain[-1]
+                chain.pop()
+            operation, history = chain[-1], None
+        else:
+            history = output._keras_history
+            operation = history.operation
+        layer = layer or (operation if isinstance(operation, keras.Layer) and not _has_graph(operation) else None)
+        if _has_graph(operation):
+            index = history.tensor_index if history is not None else 0
+            model, output = operation, operation.outputs[index] if history is not None else operation.outputs[0]
+        elif isinstance(operation, KEEP_VALUES) and history is not None:
+            output = operation._inbound_nodes[history.node_index].input_tensors[0]
+        else:
+            return layer, _activation_of(operation)
+
+
+def _activation_of(operation: Any) -> str | None:
+    if type(operation).__name__ in ACTIVATION_OPERATIONS and not isinstance(operation, keras.Layer):
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(operation).__name__).lower()
+    if isinstance(operation, keras.layers.Wrapper):
+        return activation_name(operation) or activation_name(operation.layer)
+    return activation_name(operation)
+
+
+# ---- what the model was compiled with
 
 
 def _optimizer(optimizer: Any) -> dict[str, Any] | None:
@@ -100,31 +240,123 @@ def _optimizer(optimizer: Any) -> dict[str, Any] | None:
         return None
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     inner = optimizer.inner_optimizer if scaled else optimizer
-    facts = {"class": type(inner).__name__, "loss_scale": "dynamic" if scaled else inner.loss_scale_factor}
+    settings = _tried(lambda: dict(inner.get_config())) or {}
+    schedule = getattr(inner, "_learning_rate", None)
+    is_schedule = callable(schedule) and not isinstance(schedule, keras.Variable) and not keras.ops.is_tensor(schedule)
+    facts = {
+        **{key: value for key, value in settings.items() if key not in ("name", "learning_rate")},
+        "class": type(inner).__name__,
+        "loss_scale": "dynamic" if scaled else getattr(inner, "loss_scale_factor", None),
+        "schedule": _configured(schedule) if is_schedule else None,
+    }
     with contextlib.suppress(Exception):  # a schedule of the user's own may not answer before the first step
         facts["learning_rate"] = float(inner.learning_rate)
     return facts
 
 
-def _losses(loss: Any) -> list[dict[str, Any]]:
-    if isinstance(loss, dict):
-        return [_loss(item) for item in loss.values()]
+def _losses(model: Any, outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One loss after the other as `fit` adds them up, each with the output that it is computed from."""
+    weights = getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
+    pairs = _by_output(model.loss, outputs)
+    found = []
+    for index, (key, loss, output) in enumerate(pairs):
+        if loss is not None:
+            where = {"output": output["output"], "target": output["target"]} if output else {"output": key}
+            found.append({**_loss(loss), "weight": _weight(weights, key, index, len(pairs)), **where})
+    return found
+
+
+def _by_output(loss: Any, outputs: list[dict[str, Any]]) -> list[tuple[Any, Any, dict[str, Any] | None]]:
+    if isinstance(loss, dict) and "class_name" not in loss:
+        found = []
+        for key, value in loss.items():
+            given = (output for output in outputs if key == output["output"] or output["tensor"] == f"output:{key}")
+            found.append((key, value, next(given, outputs[0] if len(outputs) == len(loss) == 1 else None)))
+        return sorted(found, key=lambda item: outputs.index(item[2]) if item[2] in outputs else len(outputs))
     if isinstance(loss, (list, tuple)):
-        return [_loss(item) for item in loss]
-    return [] if loss is None else [_loss(loss)]
+        flat = tree.flatten(loss)
+        places = outputs if len(outputs) == len(flat) else (outputs[:1] or [None]) * len(flat)
+        return [(None, item, output) for item, output in zip(flat, places, strict=True)]
+    return [] if loss is None else [(None, loss, output) for output in outputs or [None]]
+
+
+def _weight(weights: Any, key: Any, index: int, count: int) -> float | None:
+    if weights is None:
+        return 1.0
+    if isinstance(weights, dict) and key in weights:
+        return _number(weights[key])
+    flat = tree.flatten(weights)
+    if len(flat) not in (1, count):
+        return None
+    return _number(flat[index if len(flat) == count else 0])
+
+
+def _number(value: Any) -> float | None:
+    return 1.0 if value is None else _tried(lambda: float(value))
 
 
 def _loss(loss: Any) -> dict[str, Any]:
+    config = loss.get("config") or {} if isinstance(loss, dict) else _tried(lambda: dict(loss.get_config())) or {}
+    settings = {**getattr(loss, "keywords", {}), **getattr(loss, "_fn_kwargs", {}), **config}
+    from_logits = settings.get("from_logits", getattr(loss, "from_logits", False))
+    found = {"name": _loss_name(loss), "from_logits": bool(from_logits)}
+    return {**found, **{key: settings[key] for key in LOSS_SETTINGS if settings.get(key) is not None}}
+
+
+def _loss_name(loss: Any) -> str:
+    loss = loss.get("class_name") if isinstance(loss, dict) else loss
+    function = (
+        getattr(loss, "fn", None) if type(loss).__name__ == "LossFunctionWrapper" else getattr(loss, "func", None)
+    )
+    loss = loss if function is None else function
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-    return {"name": LOSS_ALIASES.get(name, name), "from_logits": getattr(loss, "from_logits", False)}
+    return LOSS_ALIASES.get(name, name)
 
 
-def _outputs(model: keras.Model) -> list[dict[str, Any]]:
-    outputs = getattr(model, "outputs", None) or []
-    return [{"name": output.name, "shape": list(output.shape)} for output in outputs]
+def _metrics(model: Any) -> list[str]:
+    given = getattr(model, "_compile_metrics", None)
+    flat = tree.flatten([getattr(given, "_user_metrics", None), getattr(given, "_user_weighted_metrics", None)])
+    return [_metric_name(metric) for metric in flat if metric is not None]
+
+
+def _metric_name(metric: Any) -> str:
+    if isinstance(metric, str):
+        return metric
+    return str(getattr(metric, "name", None) or getattr(metric, "__name__", None) or type(metric).__name__)
+
+
+def _compile(model: Any) -> dict[str, Any]:
+    return {
+        "run_eagerly": _plain(model, "run_eagerly"),
+        "jit_compile": _plain(model, "_jit_compile"),  # the property of that name decides, and remembers
+        "steps_per_execution": _plain(model, "steps_per_execution"),
+        "dtype_policy": _tried(lambda: model.dtype_policy.name),
+    }
 
 
 def _versions() -> dict[str, str]:
     backend = keras.backend.backend()
-    return {"python": platform.python_version(), "keras": keras.__version__, "backend": backend}
+    found = {"python": platform.python_version(), "keras": keras.__version__, "backend": backend}
+    for module in (backend, "numpy", "kregtools"):
+        version = getattr(sys.modules.get(module), "__version__", None)
+        if version is not None:
+            found[module] = str(version)
+    return found
+
+
+# ---- what odd models are asked
+
+
+def _plain(thing: Any, name: str) -> Any:
+    """An attribute if it is there and no more than a number, a string or a flag."""
+    value = _tried(lambda: getattr(thing, name, None))
+    return value if isinstance(value, NAMES) else None
+
+
+def _tried(tell: Callable[[], Any], otherwise: Any = None) -> Any:
+    """What `tell` returns, or `otherwise`: what one layer or optimizer does not tell must not cost the other facts."""
+    try:
+        return tell()
+    except Exception:
+        return otherwise

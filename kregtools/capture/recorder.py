@@ -1,152 +1,305 @@
-"""Collects the tensors of one training step, and reduces them once the step is done."""
+"""Collects the tensors of one training step, and reduces them."""
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops, tree
 
-from kregtools.capture import reduce
-from kregtools.capture.facts import is_relu
+from kregtools.capture import data, reduce, sums
+from kregtools.capture.coverage import Coverage
+from kregtools.capture.facts import activation_name, is_relu
 from kregtools.capture.names import cells, layer_names, variable_names
 
 Key = tuple[str, str, str]
+# Names to scalars, tuples of names to vectors.
+Statistics = dict[Any, Any]
+
+FIRING = "firing"
 
 
 class Layout(NamedTuple):
-    """What the numbers of a payload are: one key a scalar, and the firing units of each layer in a row."""
+    """What the numbers of a payload are: one key a value, and the firing units of each layer in a row."""
 
-    scalars: tuple[Key, ...]
+    keys: tuple[Key, ...]
     firing: tuple[tuple[str, int], ...]
 
 
-class Tap(NamedTuple):
-    """A tensor of the step and how it is reduced."""
+class Reader:
+    """How the tensors of a step are read on one backend, without disturbing the step.
+
+    Attributes:
+        at_once: Whether a tensor is reduced as soon as it is seen, else once the step has ended.
+    """
+
+    at_once = True
+
+    def reachable(self, tensor: Any) -> bool:
+        """Whether the tensor can be read where the step ends."""
+        return True
+
+    def read(self, tensor: Any) -> Any:
+        """A tensor of the same value that may be used freely."""
+        return tensor
+
+    def follow(self, tensor: Any, tell: Callable[[Any], None]) -> Any:
+        """Asks that `tell` be called with the gradient of the tensor; returns what to use in its place."""
+        return tensor
+
+    def merged(self, gradients: list[Any]) -> list[Any]:
+        """The gradients over all replicas."""
+        return gradients
+
+    def quiet(self) -> contextlib.AbstractContextManager[Any]:
+        """A block in which nothing is noted for gradients."""
+        return contextlib.nullcontext()
+
+
+@dataclass
+class Tap:
+    """A tensor of the step, how it is reduced, and the statistics once it is."""
 
     layer: str
     tensor: str
-    reduce: Callable[..., dict[str, Any]]
-    arguments: tuple[Any, ...]
+    compute: Callable[[], Statistics]
+    scaled: bool = False
+    found: Statistics | None = None
 
 
 class Recorder:
-    """Lives for one trace of a train step (or one eager step).
-
-    Nothing here may disturb the step: the tensors are kept as they are, and every statistic is computed after the
-    step's last operation, from them. What cannot be measured is noted in `skipped`.
+    """Lives for one trace of a train step, or one eager step.
 
     Args:
         model: The model that is trained.
-        reachable: Whether a tensor can be read where the step ends.
+        reader: How its tensors are read.
+        details: Whether all statistics are wanted, else those that cost least.
+
+    Attributes:
+        reader: How tensors are read.
+        seconds: Time spent on what was seen so far, where tensors have their values already.
+        taps: What was seen so far.
+        coverage: What of each layer is watched, and why the rest is not.
     """
 
-    def __init__(self, model: keras.Model, reachable: Callable[[Any], bool]) -> None:
-        self._reachable = reachable
+    def __init__(self, model: keras.Model, reader: Reader, details: bool) -> None:
+        self.model, self.reader, self.details = model, reader, details
         self._layers = layer_names(model)
-        self._model = model
         self._cells = cells(model)
         self._calls: Counter[str] = Counter()
-        self._taps: list[Tap] = []
-        self._firing: dict[str, Any] = {}
+        self._scale: Any = None
         self._loss_seen = False
-        self.skipped: dict[str, str] = {}
+        self.seconds = 0.0
+        self.taps: list[Tap] = []
+        self.coverage = Coverage(model, details)
+
+    def fresh(self) -> Recorder:
+        """A recorder like this one that has seen nothing."""
+        return type(self)(self.model, type(self.reader)(), self.details)
 
     # ---- seen while the step runs
 
-    def layer_called(self, layer: keras.Layer, outputs: Any) -> None:
-        with self.noting_failure(layer.name):
-            self._note_outputs(layer, outputs)
+    def data_given(self, batch: Any) -> None:
+        """The batch that the step is about to be trained on."""
+        if self.details:
+            with self.noting_failure("", "its input"):
+                x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+                self._tap_each("input", x, data.inputs)
+
+    def layer_called(self, layer: keras.Layer, outputs: Any) -> Any:
+        """A layer was called; returns what the step is to go on with."""
+        with self.noting_failure(self._layers.get(id(layer), layer.name)):
+            return self._note_outputs(layer, outputs)
+        return outputs
 
     def loss_computed(self, model: keras.Model, loss: Any, y: Any, y_pred: Any) -> None:
-        with self.noting_failure("loss"):
+        with self.noting_failure("", "its loss"):
             self._note_loss(model, loss, y, y_pred)
 
     def optimizer_applied(self, variables: Any, gradients: Any, before: Any, after: Any, scale: Any) -> None:
-        with self.noting_failure("gradients"):
+        with self.noting_failure("", "its gradients"):
             self._note_step(variables, gradients, before, after, scale)
+
+    def quiet(self) -> contextlib.AbstractContextManager[Any]:
+        return self.reader.quiet()
 
     # ---- after the step
 
-    def finish(self, read: Callable[[Any], Any]) -> tuple[Layout, dict[str, Any]]:
-        """The layout, and the statistics as one vector of floats and one of booleans.
-
-        Args:
-            read: Turns a tensor of the step into one that may be used without disturbing the step.
-        """
+    def finish(self) -> tuple[Layout, dict[str, Any]]:
+        """The layout, and the statistics as one vector of floats and one of booleans."""
         scalars: dict[Key, Any] = {}
-        for tap in self._in_forward_order():
-            with self.noting_failure(f"{tap.layer}/{tap.tensor}"):
-                statistics = tap.reduce(*(read(argument) for argument in tap.arguments))
-                scalars.update({(tap.layer, tap.tensor, name): _scalar(value) for name, value in statistics.items()})
+        vectors: dict[tuple[Key, ...], Any] = {}
         firing: dict[str, Any] = {}
-        for name, tensor in self._firing.items():
-            with self.noting_failure(name):
-                firing[name] = reduce.firing(read(tensor))
-                rows: Any = ops.shape(tensor)
-                scalars[name, "activation", "rows"] = _scalar(rows[0])
-        layout = Layout(tuple(scalars), tuple((name, units.shape[-1]) for name, units in firing.items()))
+        for tap in self._in_forward_order():
+            for name, value in self._unscaled(tap).items():
+                if name == FIRING:
+                    firing[tap.layer] = value
+                elif isinstance(name, tuple):
+                    vectors[tuple((tap.layer, tap.tensor, each) for each in name)] = ops.cast(value, "float32")
+                else:
+                    scalars[tap.layer, tap.tensor, name] = ops.cast(value, "float32")
+        keys = (*scalars, *(key for each in vectors for key in each))
+        layout = Layout(keys, tuple((name, units.shape[-1]) for name, units in firing.items()))
+        values = [ops.stack(list(scalars.values())), *vectors.values()] if scalars else [ops.zeros((0,))]
         return layout, {
-            "scalars": ops.stack(list(scalars.values())) if scalars else ops.zeros((0,)),
+            "values": ops.concatenate(values),
             "firing": ops.concatenate(list(firing.values())) if firing else ops.zeros((0,), "bool"),
         }
 
+    @property
+    def has_seen_training(self) -> bool:
+        """Whether any layer or optimizer was called."""
+        return any(tap.layer for tap in self.taps)
+
+    @contextlib.contextmanager
+    def noting_failure(self, layer: str, what: str = "it") -> Iterator[None]:
+        """Around everything that is done for watching's sake: what is unknown to us must not end the run."""
+        began = time.perf_counter()
+        try:
+            yield
+        except Exception as error:
+            self.coverage.failed(layer, what, error)
+        finally:
+            self.seconds += time.perf_counter() - began
+
     # ---- private
 
-    def _note_outputs(self, layer: keras.Layer, outputs: Any) -> None:
+    def _note_outputs(self, layer: keras.Layer, outputs: Any) -> Any:
         name = self._layers.get(id(layer))
         if name is None or id(layer) in self._cells or isinstance(layer, keras.Model):
-            return
+            return outputs
         self._calls[name] += 1
         called = name if self._calls[name] == 1 else f"{name}#{self._calls[name] - 1}"
         flat = tree.flatten(outputs)
-        for index, tensor in enumerate(flat):
-            if not _is_float(tensor):
-                continue
-            if not self._reachable(tensor):
-                self.skipped[called] = "it is called inside a loop"
-                continue
-            self._tap(called, "activation" + (f":{index}" if len(flat) > 1 else ""), reduce.activation, tensor)
-            if is_relu(layer) and len(tensor.shape) > 1 and tensor.shape[-1] and index == 0:
-                self._firing[called] = tensor
+        used = [
+            self._note_output(layer, name, called, "activation" if len(flat) == 1 else f"activation:{index}", tensor)
+            for index, tensor in enumerate(flat)
+        ]
+        changed = any(new is not old for new, old in zip(used, flat, strict=True))
+        return tree.pack_sequence_as(outputs, used) if changed else outputs
+
+    def _note_output(self, layer: keras.Layer, name: str, called: str, tensor_name: str, tensor: Any) -> Any:
+        if not _is_float(tensor):
+            self.coverage.missed(name, "its output is not a floating-point tensor")
+            return tensor
+        if not self._reachable(tensor):
+            self.coverage.missed(name, "it is called inside a loop, a branch or another transformation")
+            return tensor
+        mask = getattr(tensor, "_keras_mask", None)
+        mask = mask if mask is not None and self._reachable(mask) else None
+        self._tap(called, tensor_name, lambda x, m: self._activation(layer, tensor_name, x, m), tensor, mask)
+        self.coverage.seen(name, "activation")
+        if not self.details:
+            return tensor
+        fused = getattr(tensor, "_keras_logits", None) is not None
+        self.coverage.expects_gradient(name, fused)
+        return self.reader.follow(tensor, lambda gradient: self._note_gradient(name, called, tensor_name, gradient))
+
+    def _activation(self, layer: keras.Layer, tensor: str, x: Any, mask: Any) -> Statistics:
+        # The activation of a recurrent layer is applied inside its cell, not to its output.
+        kind = None if isinstance(layer, keras.layers.RNN) else activation_name(layer)
+        saturated = kind if kind in reduce.saturation else None
+        if self.details:
+            found: Statistics = {**reduce.activation(x, saturated, mask), **reduce.magnitudes(x, mask)}
+        else:
+            x = x if mask is not None else sums.some_rows(x)
+            found = sums.activation(x, saturated) if mask is None else reduce.activation(x, saturated, mask)
+        if tensor == "activation" and is_relu(layer) and len(x.shape) > 1 and x.shape[-1]:
+            found[FIRING] = reduce.firing(x, mask)
+            found["rows"] = ops.shape(x)[0]
+        return found
+
+    def _note_gradient(self, name: str, called: str, tensor_name: str, gradient: Any) -> None:
+        with self.noting_failure(name):
+            self._tap(called, tensor_name, reduce.gradient, gradient, scaled=True)
+            self.coverage.seen(name, "activation gradient")
 
     def _note_loss(self, model: keras.Model, loss: Any, y: Any, y_pred: Any) -> None:
         if self._loss_seen or not self._reachable(loss):
             return
         self._loss_seen = True
-        penalties = list(model.losses)
-        self._tap("", "loss", reduce.loss, loss)
-        self._tap("", "loss", reduce.penalty, *penalties)
-        if _is_tensor(y_pred):
-            self._tap("", "output", reduce.activation, y_pred)
-            if _is_tensor(y):
-                self._tap("", "target", reduce.target, y, y_pred)
+        self._tap("", "loss", reduce.loss if self.details else sums.loss, loss)
+        if self.details:
+            self._tap("", "loss", reduce.penalty, *model.losses)
+            self._tap_each("output", y_pred, data.outputs)
+            self._tap_each("target", _by_output(model, y, y_pred), data.targets, y_pred)
+
+    def _tap_each(self, kind: str, structure: Any, how: Callable[..., Statistics], beside: Any = None) -> None:
+        tensors = _named(kind, structure)
+        others = [(other,) for _, other in _named(kind, beside)] if beside is not None else [()] * len(tensors)
+        for (name, tensor), other in zip(tensors, others, strict=False):
+            with self.noting_failure("", f"its {name}"):
+                self._tap("", name, how, tensor, *other)
 
     def _note_step(self, variables: Any, gradients: Any, before: Any, after: Any, scale: Any) -> None:
-        names = variable_names(self._model)  # only now: the first step of a model that is not built yet builds it
+        self._scale = scale if self._scale is None else self._scale
+        names = variable_names(self.model)  # only now: the first step of a model that is not built yet builds it
+        gradients = self.reader.merged(list(gradients))
         for variable, gradient, old, new in zip(variables, gradients, before, after, strict=True):
             layer, name = names.get(id(variable), ("", variable.path))
-            if gradient is not None:
-                self._tap(layer, name, lambda g: reduce.gradient(_unscaled(g, scale)), gradient)
-            self._tap(layer, name, reduce.update, old, new)
+            if gradient is None:
+                self.coverage.missed(layer, f"no gradient reaches its {name}")
+            else:
+                self._tap(layer, name, lambda g: self._gradient(_divided(g, scale)), gradient)
+                self.coverage.seen(layer, name)
+            if self.details:
+                self._tap(layer, name, reduce.update, old, new)
 
-    @contextlib.contextmanager
-    def noting_failure(self, what: str) -> Iterator[None]:
-        """Around everything that is done for watching's sake: what is unknown to us must not end the run."""
-        try:
-            yield
-        except Exception as error:
-            self.skipped[what] = repr(error)
+    def _gradient(self, gradient: Any) -> Statistics:
+        if self.details:
+            return {**reduce.gradient(gradient), **reduce.magnitudes(gradient)}
+        return sums.gradient(gradient)
 
-    def _tap(self, layer: str, tensor: str, how: Callable[..., dict[str, Any]], *arguments: Any) -> None:
-        self._taps.append(Tap(layer, tensor, how, arguments))
+    def _tap(
+        self, layer: str, tensor: str, how: Callable[..., Statistics], *arguments: Any, scaled: bool = False
+    ) -> None:
+        def compute() -> Statistics:
+            return how(*(argument if argument is None else self.reader.read(argument) for argument in arguments))
+
+        tap = Tap(layer, tensor, compute, scaled)
+        if self.reader.at_once:
+            with self.quiet():
+                tap.found = compute()
+        self.taps.append(tap)
+        if not layer:
+            self.coverage.seen("", tensor)
+
+    def _unscaled(self, tap: Tap) -> Statistics:
+        if tap.found is None:
+            with self.noting_failure(tap.layer.split("#")[0], f"its {tap.tensor}"):
+                tap.found = tap.compute()
+        found = tap.found or {}
+        if tap.scaled and self._scale is not None:
+            linear = {"gradient_norm", "gradient_rms"}
+            return {name: _divided(value, self._scale) if name in linear else value for name, value in found.items()}
+        return found
 
     def _in_forward_order(self) -> list[Tap]:
         order = {name: index for index, name in enumerate(self._calls)}
-        return sorted(self._taps, key=lambda tap: order.get(tap.layer.split("#")[0], -1))
+        return sorted(self.taps, key=lambda tap: order.get(tap.layer.split("#")[0], -1))
+
+    def _reachable(self, tensor: Any) -> bool:
+        return _is_tensor(tensor) and self.reader.reachable(tensor)
+
+
+def _named(kind: str, structure: Any) -> list[tuple[str, Any]]:
+    """The tensors of a structure, named `kind` where there is one, else `kind:name` or `kind:index`."""
+    found = [(path, tensor) for path, tensor in tree.flatten_with_path(structure) if _is_tensor(tensor)]
+    if len(found) == 1:
+        return [(kind, found[0][1])]
+    return [(":".join([kind, *(str(part) for part in path)]), tensor) for path, tensor in found]
+
+
+def _by_output(model: Any, y: Any, y_pred: Any) -> Any:
+    """Targets given by name, in the order of the outputs where those have no names."""
+    if isinstance(y, dict) and isinstance(y_pred, (list, tuple)):
+        return [y.get(name) for name in model.output_names]
+    return y
 
 
 def _is_tensor(value: Any) -> bool:
@@ -157,13 +310,6 @@ def _is_float(value: Any) -> bool:
     return _is_tensor(value) and "float" in keras.backend.standardize_dtype(value.dtype)
 
 
-def _scalar(value: Any) -> Any:
-    value = ops.cast(value, "float32")
-    if len(value.shape):
-        raise ValueError(f"a statistic must be a scalar, and this has the shape {value.shape}")
-    return value
-
-
-def _unscaled(gradient: Any, scale: Any) -> Any:
+def _divided(gradient: Any, scale: Any) -> Any:
     dense: Any = ops.cast(ops.convert_to_tensor(gradient), "float32")
     return dense if scale is None else dense / ops.cast(scale, "float32")

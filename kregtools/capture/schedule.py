@@ -1,26 +1,34 @@
-"""Which training steps are looked at."""
+"""Which training steps are looked at, and how closely."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 AUTO_INTERVAL = 100
+DETAIL_INTERVAL = 10
 
 
 class Schedule:
-    """Decides which steps are sampled.
+    """Decides which steps are sampled, and which of the samples are detailed.
 
     An integer samples every so many steps. `"auto"` samples steps 0, 1, 3, 7, 15, … while training changes fastest,
-    then every hundredth, and the first step of every epoch.
+    then every hundredth, and the first step of every epoch; of these, the hundredths wait until the time spent
+    watching is within the budget again.
+
+    Every sample of `"auto"` is detailed, and else those that are at least ten steps apart.
 
     Args:
         sample_every: Positive integer or `"auto"`.
+        budget: Positive float: the share of the training time that `"auto"` may spend on watching.
+        details: Whether there are detailed samples at all.
 
     Raises:
-        ValueError: If `sample_every` is neither.
+        ValueError: If an argument is none of these.
     """
 
-    def __init__(self, sample_every: int | Literal["auto"] = "auto") -> None:
+    def __init__(
+        self, sample_every: int | Literal["auto"] = "auto", budget: float = 0.01, details: bool = True
+    ) -> None:
         whole = isinstance(sample_every, int) and not isinstance(sample_every, bool)
         if sample_every != "auto" and not (whole and sample_every >= 1):
             raise ValueError(
@@ -28,7 +36,13 @@ class Schedule:
                 f"Received: sample_every={sample_every!r}. Expected a positive integer (1 looks at every step) or "
                 "'auto'. To watch nothing but the logs, use `FitDiagnosis` instead."
             )
+        if isinstance(budget, bool) or not isinstance(budget, (int, float)) or not budget > 0:
+            raise ValueError(
+                f"Invalid value for argument `budget`. Received: budget={budget!r}. Expected a positive number: the "
+                "share of the training time to spend on watching, such as 0.01."
+            )
         self._interval = None if sample_every == "auto" else int(sample_every)
+        self._budget, self._details = float(budget), bool(details)
         self.reset()
 
     @property
@@ -38,20 +52,33 @@ class Schedule:
 
     def reset(self) -> None:
         """Starts again at step 0."""
-        self._next = 0
+        self._next, self._must = 0, True
+        self._next_detail = 0
 
     def begin_epoch(self) -> None:
         """Makes the next step due, so that no epoch passes unseen."""
         if self._interval is None:
-            self._next = 0
+            self._next, self._must = 0, True
 
-    def due(self, step: int) -> bool:
-        """Whether `step`, counted from the beginning of this fit, is to be sampled."""
-        return step >= self._next
+    def due(self, step: int, share: float = 0.0) -> bool:
+        """Whether `step` is to be sampled.
 
-    def sampled(self, step: int) -> None:
+        Args:
+            step: The step, counted from the beginning of this fit.
+            share: The share of this fit's time that was spent on watching so far.
+        """
+        return step >= self._next and (self._must or share <= self._budget)
+
+    def detailed(self, step: int) -> bool:
+        """Whether the sample at `step` is to have details."""
+        return self._details and (self._interval is None or step >= self._next_detail)
+
+    def sampled(self, step: int, detailed: bool = False) -> None:
         """Notes that `step` was sampled. Steps may be skipped, as `steps_per_execution` does."""
+        if detailed:
+            self._next_detail = step + DETAIL_INTERVAL
         if self._interval is None:
-            self._next = 2 * step + 1 if step < AUTO_INTERVAL else step + AUTO_INTERVAL
+            self._must = step < AUTO_INTERVAL
+            self._next = 2 * step + 1 if self._must else step + AUTO_INTERVAL
         else:
             self._next = (step // self._interval + 1) * self._interval

@@ -1,14 +1,13 @@
 """Where a training step is listened to: layer calls, the loss, the optimizer.
 
-The taps exist only while a sampled step is traced (or runs eagerly), only in the thread that does so, and only
-listen: no tensor is replaced.
+The taps exist only while a sampled step is traced (or runs eagerly), and only in the threads that do so.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -16,26 +15,64 @@ import keras
 from kregtools.capture.recorder import Recorder
 
 _listening = threading.local()
-_lock = threading.Lock()
-_users = 0
-_original_call = keras.Layer.__call__
+_lock = threading.RLock()
+_absent = object()
+# What was in the place of a tap, and how many use it: each replica of a model is traced by a thread of its own.
+_taps: dict[tuple[int, str], tuple[Any, int]] = {}
+
+
+def current() -> Recorder | None:
+    """The recorder that listens in this thread."""
+    return getattr(_listening, "recorder", None)
 
 
 @contextlib.contextmanager
 def listening(model: keras.Model, recorder: Recorder) -> Iterator[None]:
     """Tells `recorder` of every layer called, loss computed and gradient applied inside the block."""
-    outer = getattr(_listening, "recorder", None)
-    _listening.recorder = recorder
-    try:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(_layer_calls())
-            stack.enter_context(_replaced(model, "compute_loss", _listened_loss(model, recorder)))
-            for optimizer in optimizers(model):
-                listened = _listened_apply(optimizer, recorder)
-                stack.enter_context(_replaced(optimizer, "apply", listened))
+    outer = current()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(replaced(keras.Layer, "__call__", _layer_call))
+        stack.enter_context(replaced(model, "compute_loss", _compute_loss))
+        for optimizer in optimizers(model):
+            if keras.backend.backend() == "jax":
+                stack.enter_context(replaced(optimizer, "stateless_apply", _stateless_apply))
+            else:
+                stack.enter_context(replaced(optimizer, "apply", _apply))
+        _listening.recorder = recorder
+        try:
             yield
+        finally:
+            _listening.recorder = outer
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[None]:
+    """Nothing is listened to inside the block."""
+    outer, _listening.recorder = current(), None
+    try:
+        yield
     finally:
         _listening.recorder = outer
+
+
+@contextlib.contextmanager
+def replaced(owner: Any, name: str, make: Callable[[Any, Any], Any]) -> Iterator[None]:
+    """Puts `make(owner, method)` in the place of the method `name` of a class or an instance, inside the block."""
+    key = (id(owner), name)
+    with _lock:
+        before, users = _taps.get(key, (vars(owner).get(name, _absent), 0))
+        _taps[key] = before, users + 1
+        if users == 0:
+            _set(owner, name, make(owner, getattr(owner, name)))
+    try:
+        yield
+    finally:
+        with _lock:
+            before, users = _taps.pop(key)
+            if users > 1:
+                _taps[key] = before, users - 1
+            else:
+                _set(owner, name, before)
 
 
 def optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
@@ -47,78 +84,80 @@ def optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
     return list(found.values())
 
 
-def _call(self: keras.Layer, *args: Any, **kwargs: Any) -> Any:
-    outputs = _original_call(self, *args, **kwargs)
-    recorder = getattr(_listening, "recorder", None)
-    if recorder is not None:
-        recorder.layer_called(self, outputs)
-    return outputs
+def loss_scale(optimizer: Any) -> Any:
+    """What the optimizer multiplies the loss with before gradients are taken, `None` for nothing."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return _read(optimizer.dynamic_scale) if optimizer.built else optimizer.initial_scale
+    return getattr(optimizer, "loss_scale_factor", None)
 
 
-@contextlib.contextmanager
-def _layer_calls() -> Iterator[None]:
-    global _users, _original_call
-    with _lock:
-        if _users == 0:
-            _original_call = keras.Layer.__call__
-            keras.Layer.__call__ = _call
-        _users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                keras.Layer.__call__ = _original_call
-
-
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, method: Any) -> Iterator[None]:
+def _set(owner: Any, name: str, method: Any) -> None:
     # Past Keras' own __setattr__, which would track the method.
-    before = owner.__dict__.get(name)
-    object.__setattr__(owner, name, method)
-    try:
-        yield
-    finally:
-        if before is None:
-            object.__delattr__(owner, name)
-        else:
-            object.__setattr__(owner, name, before)
+    kind = type if isinstance(owner, type) else object
+    if method is _absent:
+        kind.__delattr__(owner, name)
+    else:
+        kind.__setattr__(owner, name, method)
 
 
-def _listened_loss(model: keras.Model, recorder: Recorder) -> Any:
-    compute_loss = model.compute_loss
+def _layer_call(owner: Any, original: Any) -> Any:
+    def call(self: keras.Layer, *args: Any, **kwargs: Any) -> Any:
+        outputs = original(self, *args, **kwargs)
+        recorder = current()
+        return outputs if recorder is None else recorder.layer_called(self, outputs)
 
+    return call
+
+
+def _compute_loss(model: keras.Model, compute_loss: Any) -> Any:
     def listened(*args: Any, **kwargs: Any) -> Any:
         loss = compute_loss(*args, **kwargs)
-        seen = {**dict(zip(("x", "y", "y_pred"), args, strict=False)), **kwargs}
-        recorder.loss_computed(model, loss, seen.get("y"), seen.get("y_pred"))
+        recorder = current()
+        if recorder is not None:
+            seen = {**dict(zip(("x", "y", "y_pred"), args, strict=False)), **kwargs}
+            recorder.loss_computed(model, loss, seen.get("y"), seen.get("y_pred"))
         return loss
 
     return listened
 
 
-def _listened_apply(optimizer: keras.optimizers.Optimizer, recorder: Recorder) -> Any:
-    apply = optimizer.apply
-
+def _apply(optimizer: Any, apply: Any) -> Any:
     def listened(grads: Any, trainable_variables: Any = None, *args: Any, **kwargs: Any) -> Any:
+        recorder = current()
+        if recorder is None:
+            return apply(grads, trainable_variables, *args, **kwargs)
         grads = list(grads)
         variables = list(optimizer._trainable_variables if trainable_variables is None else trainable_variables)
-        before = [_read(variable) for variable in variables]
-        scale = _loss_scale(optimizer)
+        with recorder.quiet():
+            before, scale = _values(variables, recorder), loss_scale(optimizer)
         result = apply(grads, None if trainable_variables is None else variables, *args, **kwargs)
-        recorder.optimizer_applied(variables, grads, before, [_read(variable) for variable in variables], scale)
+        with recorder.quiet():
+            after = _values(variables, recorder)
+        recorder.optimizer_applied(variables, grads, before, after, scale)
         return result
 
     return listened
 
 
+def _stateless_apply(optimizer: Any, apply: Any) -> Any:
+    def listened(optimizer_variables: Any, grads: Any, trainable_variables: Any) -> Any:
+        result = apply(optimizer_variables, grads, trainable_variables)
+        recorder = current()
+        if recorder is not None:
+            scale = optimizer.loss_scale_factor
+            if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+                ids = [id(variable) for variable in optimizer.variables]
+                scale = optimizer_variables[ids.index(id(optimizer.dynamic_scale))]
+            recorder.optimizer_applied(optimizer._trainable_variables, grads, trainable_variables, result[0], scale)
+        return result
+
+    return listened
+
+
+def _values(variables: list[Any], recorder: Recorder) -> list[Any]:
+    return [_read(variable) if recorder.details else None for variable in variables]
+
+
 def _read(variable: Any) -> Any:
     # Added to zero the value is a tensor of its own, which the update in place cannot reach.
     return keras.ops.add(keras.ops.convert_to_tensor(variable), 0)
-
-
-def _loss_scale(optimizer: keras.optimizers.Optimizer) -> Any:
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return _read(optimizer.dynamic_scale)
-    return optimizer.loss_scale_factor

@@ -1,73 +1,195 @@
-"""The sampled train function on the TensorFlow backend."""
+"""Sampled steps on the TensorFlow backend."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import functools
+import hashlib
+import inspect
+import re
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kregtools.capture.recorder import Layout, Recorder
-from kregtools.capture.taps import listening
+from kregtools.capture.host import random_state_kept
+from kregtools.capture.names import named_layers
+from kregtools.capture.recorder import Layout, Reader, Recorder
+from kregtools.capture.sampler import EagerSampler, Payload, Sample, Sampler, timed
+from kregtools.capture.taps import current, listening, replaced
 from kregtools.errors import NotWatchable
 
 WATCH = "kregtools"
 
 
-def build(model: keras.Model, every_step: bool) -> tuple[Callable[..., Any], list[Layout]]:
-    """A train function like the model's own, made from the same `train_step`, that also hands out statistics.
+def reason_not_to_watch(model: keras.Model) -> str | None:
+    """Why the model's steps cannot be looked into, or `None` where they can."""
+    strategy = model.distribute_strategy
+    if isinstance(strategy, tf.distribute.experimental.ParameterServerStrategy):
+        return "it is trained with a parameter server, whose steps run elsewhere"
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return "it is trained by several workers, each of which sees its own part"
+    if strategy.num_replicas_in_sync > 1 and model.run_eagerly:
+        return "it is trained eagerly on several replicas"
+    return None
+
+
+def sampler(model: keras.Model, details: bool, every_step: bool) -> Sampler:
+    """What runs the sampled steps of the model.
 
     Args:
         model: The model.
+        details: Whether the samples are detailed ones.
         every_step: Whether no step is left to the model's own function.
-
-    Returns:
-        The function, whose result is `{"logs": what train_step returned, "kregtools": payload}`, and the list of
-        layouts that it extends as it is traced; `payload["layout"]` is an index into that list.
     """
-    train_step = model.train_step
-    layouts: list[Layout] = []
-
-    def sampled_step(data: Any) -> dict[str, Any]:
-        reader = _Reader()
-        recorder = Recorder(model, reader.reachable)
-        with listening(model, recorder):
-            logs = train_step(data)
-        if not every_step:
-            _refuse_random_streams()
-        with recorder.noting_failure("links"):
-            reader.step_ends(logs)
-        layout, payload = recorder.finish(reader.read)
-        if layout not in layouts:
-            layouts.append(layout)
-        return {"logs": logs, WATCH: {**payload, "layout": tf.constant(layouts.index(layout))}}
-
-    return _make_train_function(model, sampled_step), layouts
+    if model.run_eagerly:
+        return EagerSampler(model, EagerReader, details)
+    return GraphSampler(model, details, every_step)
 
 
-def to_numpy(tensor: tf.Tensor) -> np.ndarray:
+def to_numpy(tensor: Any) -> np.ndarray:
     """The value of a tensor; Keras' own conversion comes with a deprecation warning of NumPy's."""
-    return tensor.numpy()
+    return tensor.numpy() if tf.is_tensor(tensor) else np.asarray(tensor)
 
 
-def _refuse_random_streams() -> None:
-    """Refuses a step that draws from `tf.random`: there, each of two functions has a stream of its own."""
-    if tf.executing_eagerly():
+class GraphSampler(Sampler):
+    """Runs a second train function, made from the same `train_step`, whose graph has the statistics as one output more.
+
+    That they are there can change how TensorFlow rounds the step itself: fusion and the order of sums depend on who
+    else uses a tensor. So the first sampled steps, and then ever fewer, are rehearsed: the second function runs, what
+    it changed is put back, the model's own function runs, and both must have ended in the same bits. As long as they
+    do, the second function takes the place of the first in sampled steps. If ever they do not, all samples are
+    rehearsals from then on, which are exact whatever the second function does.
+    """
+
+    IN_PLACE = "a second train function with the same results bit for bit, as rehearsals have shown"
+    REHEARSED = "a rehearsal that is undone, then the model's own train function"
+    UNCHECKED = "a second train function; {}, so it could not be rehearsed"
+
+    def __init__(self, model: keras.Model, details: bool, every_step: bool) -> None:
+        self._model, self.details = model, details
+        self._covers_all = every_step
+        self._layouts: list[Layout] = []
+        self._runs, self._traces = 0, 0
+        self._in_place = True
+        self._why_unchecked: str | None = None
+        _build_optimizer(model)  # not sooner: other callbacks may have frozen layers when the fit began
+        try:
+            self._function = _make_train_function(model, self._train_step(model.train_step))
+        except Exception as error:  # an overridden `make_train_function` can do anything
+            raise NotWatchable(f"a second train function cannot be made ({type(error).__name__}: {error})") from error
+
+    @property
+    def exact(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        if self._why_unchecked is not None:
+            return self.UNCHECKED.format(self._why_unchecked)
+        return self.IN_PLACE if self._in_place else self.REHEARSED
+
+    def __call__(self, plain: Callable[..., Any], *args: Any) -> Sample:
+        self._runs += 1
+        traces = self._traces
+        if self._runs == 1:
+            self._why_unchecked = self._prepare(*args)
+        to_check = self._runs & (self._runs - 1) == 0
+        rehearse = self._why_unchecked is None and (to_check or not self._in_place)
+        sample = self._rehearse(plain, args[0]) if rehearse else self._sample(self._function(*args))
+        return sample._replace(traced=self._traces > traces)
+
+    # ---- private
+
+    def _train_step(self, train_step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def sampled_step(batch: Any) -> dict[str, Any]:
+            self._traces += 1
+            reader = GraphReader()
+            recorder = Recorder(self._model, reader, self.details)
+            recorder.data_given(batch)
+            with listening(self._model, recorder), _followed_gradients():
+                logs = train_step(batch)
+            if not recorder.has_seen_training:
+                raise NotWatchable("no layer and no optimizer is called inside its `train_step`")
+            with recorder.noting_failure("", "it"):
+                reader.step_ends(logs)
+            layout, payload = recorder.finish()
+            self.coverage = recorder.coverage
+            if layout not in self._layouts:
+                self._layouts.append(layout)
+            payload["layout"] = tf.constant(self._layouts.index(layout))
+            return {"logs": logs, WATCH: {name: _one_slot_a_replica(value) for name, value in payload.items()}}
+
+        return sampled_step
+
+    def _sample(self, result: Any) -> Sample:
+        if not (isinstance(result, dict) and WATCH in result):
+            return Sample(result, None, why_not="its `make_train_function` does not use `train_step`")
+        payload = result[WATCH]
+        return Sample(result["logs"], Payload(self._layouts, payload["layout"], payload["values"], payload["firing"]))
+
+    def _prepare(self, *args: Any) -> str | None:
+        """Traces the second function; returns why it cannot be rehearsed, `None` if it can."""
+        replicas = self._model.distribute_strategy.num_replicas_in_sync
+        if replicas > 1:
+            return f"there are {replicas} replicas"
+        function = _compiled(self._function)
+        if function is None or not isinstance(args[0], tf.data.Iterator):
+            return "its train function is not the one Keras makes"
+        with random_state_kept():
+            graph = self._traced(function, *args).graph
+        self._variables = list(graph.variables)
+        nodes = [*graph.as_graph_def().node, *_inner_nodes(graph)]
+        if any(node.attr["seed2"].i or node.attr["seed"].i for node in nodes if "seed2" in node.attr):
+            if not self._covers_all:
+                raise NotWatchable(
+                    "it draws from `tf.random`, whose numbers would change: there, each of two functions has a "
+                    "stream of its own. Use `keras.random`, or `sample_every=1`"
+                )
+            self.every_step = True
+            return "it draws from `tf.random`"
+        effects = sorted({node.op for node in nodes if _has_effects(node.op)})
+        return f"it has effects that cannot be undone ({', '.join(effects)})" if effects else None
+
+    def _traced(self, function: Any, *args: Any) -> Any:
+        try:
+            return function.get_concrete_function(*args)
+        except NotWatchable:
+            raise
+        except Exception as error:  # the plain function will tell, if it is the user's
+            raise NotWatchable(f"tracing it failed ({type(error).__name__}: {error})") from error
+
+    def _rehearse(self, plain: Callable[..., Any], iterator: Any) -> Sample:
+        began = time.perf_counter()
+        batches = _next_batches(iterator, self._model.steps_per_execution)
+        if not batches:
+            return Sample(plain(iterator), None)  # which raises what ends the epoch
+        spec, variables = iterator.element_spec, self._variables
+        before = [np.array(variable.numpy()) for variable in variables]
+        sample, after, why_not = Sample(None, None), [], None
+        try:
+            with random_state_kept():
+                sample = self._sample(self._function(_replayed(batches, spec)))
+            after = _digests([*variables, sample.result])
+        except Exception as error:
+            why_not = f"rehearsing a step failed ({type(error).__name__}: {error})"
+        finally:
+            for variable, value in zip(variables, before, strict=True):
+                variable.assign(value)
+        logs, plain_seconds = timed(plain, _replayed(batches, spec))
+        self._in_place = self._in_place and after == _digests([*variables, logs])
+        seconds = time.perf_counter() - began - plain_seconds
+        return Sample(logs, sample.payload, seconds, plain_seconds, why_not=why_not or sample.why_not)
+
+
+def _build_optimizer(model: keras.Model) -> None:
+    # As Keras would in the first step, under the same name; a custom train step knows its own variables best.
+    optimizer = model.optimizer
+    own_step = type(model).train_step is not keras.Model.train_step
+    built = all(layer.built for _, layer in named_layers(model))
+    if optimizer is None or optimizer.built or own_step or not built or not model.trainable_variables:
         return
-    graph = tf.compat.v1.get_default_graph().as_graph_def()
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    if any(node.attr["seed2"].i or node.attr["seed"].i for node in nodes if "seed2" in node.attr):
-        raise NotWatchable(
-            "it draws from `tf.random`, whose numbers would change; use `keras.random`, or `sample_every=1`"
-        )
-
-
-def reason_not_to_watch(model: keras.Model) -> str | None:
-    """Why the model's steps cannot be looked into, or `None` where they can."""
-    replicas = model.distribute_strategy.num_replicas_in_sync
-    return f"it is trained on {replicas} replicas" if replicas > 1 else None
+    with keras.name_scope(optimizer.name, caller=optimizer):
+        optimizer.build(model.trainable_variables)
 
 
 def _make_train_function(model: Any, train_step: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,7 +208,151 @@ def _make_train_function(model: Any, train_step: Callable[..., Any]) -> Callable
             object.__setattr__(model, "train_step", own_step)
 
 
-class _Reader:
+def _compiled(train_function: Any) -> Any:
+    """The `tf.function` that a train function is, or calls."""
+    candidates = [train_function]
+    if inspect.isfunction(train_function):
+        candidates += inspect.getclosurevars(train_function).nonlocals.values()
+    return next((item for item in candidates if hasattr(item, "get_concrete_function")), None)
+
+
+def _inner_nodes(graph: Any) -> list[Any]:
+    return [node for function in graph.as_graph_def().library.function for node in function.node_def]
+
+
+# What cannot be done twice, or put back afterwards: state outside of variables, the world outside of TensorFlow.
+EFFECTS = re.compile(
+    "(Eager)?PyFunc.*|Print.*|Write.*|.*Summary.*|.*Queue.*|(OrderedMap)?(Map)?(Uns|S)tage|Mutable.*|"
+    "LookupTable(Insert|Remove|Import).*|Barrier.*|.*Accumulator.*|Send|Recv|Collective.*|Nccl.*|Save.*|Timestamp"
+)
+
+
+def _has_effects(op: str) -> bool:
+    return EFFECTS.fullmatch(op) is not None
+
+
+def _next_batches(iterator: Any, count: int) -> list[Any]:
+    batches = []
+    while len(batches) < count:
+        batch = iterator.get_next_as_optional()
+        if not batch.has_value():
+            break
+        batches.append(batch.get_value())
+    return batches
+
+
+def _replayed(batches: list[Any], spec: Any) -> Iterator[Any]:
+    """An iterator over the batches that a compiled function takes for the one they came from."""
+    variants = [tf.data.experimental.to_variant(tf.data.Dataset.from_tensors(batch)) for batch in batches]
+    datasets = [tf.data.experimental.from_variant(variant, spec) for variant in variants]
+    return iter(functools.reduce(lambda one, other: one.concatenate(other), datasets))
+
+
+def _digests(structure: Any) -> list[bytes]:
+    arrays = [np.asarray(leaf) for leaf in tf.nest.flatten(structure)]
+    return [hashlib.blake2b(array.tobytes()).digest() for array in arrays]
+
+
+def _one_slot_a_replica(value: Any) -> Any:
+    """Keras takes the mean of what replicas return: each gets a slot of its own, so that nothing is lost."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas == 1:
+        return value
+    own = tf.range(replicas) == tf.distribute.get_replica_context().replica_id_in_sync_group
+    value = tf.cast(value, tf.float32)
+    return tf.where(tf.reshape(own, (replicas, *[1] * value.shape.rank)), value[None] * float(replicas), 0.0)
+
+
+class _Following(Reader):
+    """Asks a gradient tape for the gradients of activations, in the very backward pass of the step."""
+
+    def __init__(self) -> None:
+        self._followed: list[tuple[Any, Callable[[Any], None]]] = []
+        self._open: list[Any] = []
+
+    def follow(self, tensor: Any, tell: Callable[[Any], None]) -> Any:
+        self._followed.append((tensor, tell))
+        return tensor
+
+    def opened(self, tape: Any) -> None:
+        self._open.append(tape)
+
+    def closed(self, tape: Any) -> None:
+        self._open = [other for other in self._open if other is not tape]
+
+    def asks(self, tape: Any, target: Any, sources: Any) -> bool:
+        """Whether this is the backward pass of the step, and not one inside another."""
+        outermost = all(other is tape for other in self._open)
+        trains = any(isinstance(source, (tf.Variable, keras.Variable)) for source in tf.nest.flatten(sources))
+        return bool(self._followed) and outermost and trains and all(map(self.reachable, tf.nest.flatten(target)))
+
+    def gradient(self, ask: Callable[[list[Any]], list[Any]], sources: list[Any]) -> list[Any]:
+        followed, self._followed = self._followed, []
+        found = ask([*sources, *(tensor for tensor, _ in followed)])
+        for (tensor, tell), gradient in zip(followed, found[len(sources) :], strict=True):
+            if gradient is None:
+                self._followed.append((tensor, tell))  # another tape may know it
+            else:
+                tell(gradient)
+        return found[: len(sources)]
+
+
+@contextlib.contextmanager
+def _followed_gradients() -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for name, make in (("gradient", _gradient), ("__enter__", _enter), ("__exit__", _exit)):
+            stack.enter_context(replaced(tf.GradientTape, name, make))
+        yield
+
+
+def _reader() -> _Following | None:
+    recorder = current()
+    return recorder.reader if recorder is not None and isinstance(recorder.reader, _Following) else None
+
+
+def _gradient(owner: Any, original: Any) -> Any:
+    def gradient(self: Any, target: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
+        reader = _reader()
+        if reader is None or not reader.asks(self, target, sources):
+            return original(self, target, sources, *args, **kwargs)
+        flat = tf.nest.flatten(sources)
+        found = reader.gradient(lambda wanted: original(self, target, wanted, *args, **kwargs), flat)
+        return tf.nest.pack_sequence_as(sources, found)
+
+    return gradient
+
+
+def _enter(owner: Any, original: Any) -> Any:
+    def enter(self: Any) -> Any:
+        reader = _reader()
+        if reader is not None:
+            reader.opened(self)
+        return original(self)
+
+    return enter
+
+
+def _exit(owner: Any, original: Any) -> Any:
+    def leave(self: Any, *error: Any) -> Any:
+        reader = _reader()
+        if reader is not None:
+            reader.closed(self)
+        return original(self, *error)
+
+    return leave
+
+
+class EagerReader(_Following):
+    """Reads tensors that have their values already."""
+
+    def reachable(self, tensor: Any) -> bool:
+        return not tf.is_symbolic_tensor(tensor)
+
+    def read(self, tensor: Any) -> Any:
+        return tf.stop_gradient(tf.convert_to_tensor(tensor))
+
+
+class GraphReader(_Following):
     """Reads the tensors of a step without changing how TensorFlow optimizes the graph they belong to.
 
     TensorFlow regroups chains of sums and products whose links are used once: lr * (a * b) becomes (lr * a) * b,
@@ -111,19 +377,27 @@ class _Reader:
     }
     MARK = tf.compat.v1.AttrValue(b=True)
 
+    at_once = False
+
     def __init__(self) -> None:
-        self._graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+        super().__init__()
+        self._graph = tf.compat.v1.get_default_graph()
         self._copies: dict[str, tf.Tensor] = {}
         self._live: set[str] = set()
 
     def reachable(self, tensor: Any) -> bool:
         # Inside a loop or a branch a tensor belongs to a graph of its own, and cannot be read outside it.
-        return not tf.is_symbolic_tensor(tensor) if self._graph is None else tensor.graph is self._graph
+        return tf.is_symbolic_tensor(tensor) and tensor.graph is self._graph
+
+    def merged(self, gradients: list[Any]) -> list[Any]:
+        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+            return gradients
+        dense = [tf.convert_to_tensor(gradient) for gradient in gradients if gradient is not None]
+        total = iter(tf.distribute.get_replica_context().all_reduce("SUM", dense))
+        return [None if gradient is None else next(total) for gradient in gradients]
 
     def step_ends(self, logs: Any) -> None:
         """Notes which operations the step needs: TensorFlow drops the others, and only then looks at users."""
-        if self._graph is None:
-            return
         effects = [op for op in self._graph.get_operations() if op.op_def.is_stateful and op.type != "ReadVariableOp"]
         needed = [*effects, *(tensor.op for tensor in tf.nest.flatten(logs) if tf.is_symbolic_tensor(tensor))]
         while needed:
@@ -134,7 +408,7 @@ class _Reader:
 
     def read(self, tensor: Any) -> Any:
         tensor = tf.convert_to_tensor(tensor) if isinstance(tensor, tf.IndexedSlices) else tensor
-        if self._graph is None or not tf.is_symbolic_tensor(tensor) or not self._is_link(tensor):
+        if not tf.is_symbolic_tensor(tensor) or not self._is_link(tensor):
             return tensor
         if tensor.name not in self._copies:
             inputs = [self.read(source) for source in tensor.op.inputs]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kregtools.record.record import Key, Record
+from kregtools.record.record import Record
+from kregtools.record.table import Key
 
 STEPS_PER_EPOCH = 10
 

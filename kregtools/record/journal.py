@@ -10,14 +10,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kregtools.errors import KregtoolsWarning, RecordError
 
-SCHEMA = 1
+SCHEMA = 2
 FILENAME = "record.jsonl"
 
 
 def jsonable(value: Any) -> Any:
-    """`value` with every non-finite float replaced by `None`: JSON knows no NaN."""
+    """`value` as JSON knows it: non-finite floats become `None`, what is unknown to it its own description."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -49,9 +53,8 @@ class Journal:
         self.append([{"schema": SCHEMA}])
 
     def append(self, entries: Iterable[dict[str, Any]]) -> None:
-        lines = "".join(json.dumps(jsonable(entry), allow_nan=False) + "\n" for entry in entries)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(lines)
+            file.writelines(json.dumps(jsonable(entry), allow_nan=False) + "\n" for entry in entries)
             file.flush()
             os.fsync(file.fileno())
 

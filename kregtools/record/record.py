@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kregtools.errors import RecordError
 from kregtools.record.journal import Journal, journal_path, jsonable, read
-
-Key = tuple[str, str, str]
-
-
-class Sample(NamedTuple):
-    """One sampled training step; `values` is aligned with the columns the record knew at that time."""
-
-    step: int
-    epoch: int
-    values: np.ndarray
+from kregtools.record.table import Key, Samples, Table
 
 
 class Record:
@@ -45,10 +36,10 @@ class Record:
     def __init__(self, facts: Mapping[str, Any] | None = None) -> None:
         self.facts: dict[str, Any] = dict(jsonable(dict(facts or {})))
         self.logs: list[dict[str, float]] = []
-        self.samples: list[Sample] = []
-        self._columns: dict[Key, int] = {}
+        self._table = Table()
         self._journal: Journal | None = None
-        self._unsaved: list[dict[str, Any]] = []
+        # A sample is noted by its number: its values are in the table already.
+        self._unsaved: list[dict[str, Any] | int] = []
 
     # ---- writing
 
@@ -60,23 +51,17 @@ class Record:
 
     def add_sample(self, step: int, epoch: int, values: Mapping[Key, float]) -> None:
         """Adds the statistics of one training step."""
-        new = [key for key in values if key not in self._columns]
-        if new:
-            for key in new:
-                self._columns[key] = len(self._columns)
-            self._note({"columns": [list(key) for key in new]})
-        row = np.full(len(self._columns), np.nan)
-        for key, value in values.items():
-            row[self._columns[key]] = value
-        row[~np.isfinite(row)] = np.nan
-        self.samples.append(Sample(step, epoch, row))
-        self._note({"step": step, "epoch": epoch, "values": row.tolist()})
+        layout = self._table.layout_of(values)
+        layout = self._add_layout(list(values)) if layout is None else layout
+        numbers = np.fromiter(values.values(), dtype=float, count=len(values))
+        self._table.add_sample(step, epoch, layout, numbers)
+        self._note(len(self.samples) - 1)
 
     def add_epoch(self, epoch: int, step: int, logs: Mapping[str, float]) -> None:
         """Adds what Keras reported at the end of an epoch whose last training step was `step`."""
         finite = {name: _finite(value) for name, value in logs.items()}
         self.logs.append({**finite, "epoch": epoch, "step": step})
-        self._note({"epoch": epoch, "step": step, "logs": finite})
+        self._note(_epoch_entry(self.logs[-1]))
 
     def keep_in(self, journal: Journal | None) -> None:
         """Writes the record to `journal` at every `flush`; `None` goes on in memory alone."""
@@ -89,12 +74,12 @@ class Record:
         Raises:
             FileExistsError: If `directory` holds a record already.
         """
-        Journal(directory).append(self._entries())
+        Journal(directory).append(self._written(self._entries()))
 
     def flush(self) -> None:
         """Brings what was added since the last call to disk, if there is a directory."""
         if self._journal is not None:
-            self._journal.append(self._unsaved)
+            self._journal.append(self._written(self._unsaved))
             self._unsaved = []
 
     # ---- reading
@@ -113,7 +98,7 @@ class Record:
             try:
                 record = cls() if "fit" in entry else record
                 record._apply(entry)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
                 raise RecordError(
                     f"The record '{path}' is damaged: line {number} is no entry of a record ({error!r}). "
                     "Restore the file from a copy, or delete it from that line on to keep what comes before."
@@ -121,9 +106,19 @@ class Record:
         return record
 
     @property
+    def samples(self) -> Samples:
+        """The sampled steps, each with `step` and `epoch`."""
+        return self._table.samples
+
+    @property
     def steps(self) -> np.ndarray:
         """The sampled steps, shape `(samples,)`."""
-        return np.array([sample.step for sample in self.samples], dtype=int)
+        return np.array(self.samples.steps, dtype=int)
+
+    @property
+    def sample_epochs(self) -> np.ndarray:
+        """The epochs of the sampled steps, in rising order, shape `(samples,)`."""
+        return np.array(self.samples.epochs, dtype=int)
 
     @property
     def epochs(self) -> np.ndarray:
@@ -134,77 +129,90 @@ class Record:
         """One log by epoch, shape `(epochs,)`; NaN where it was absent or not finite."""
         return np.array([entry.get(name, np.nan) for entry in self.logs], dtype=float)
 
-    def series(self, layer: str, tensor: str, statistic: str) -> np.ndarray:
-        """One statistic at the sampled steps, shape `(samples,)`; NaN where it was not measured."""
-        return self._take([(layer, tensor, statistic)])[:, 0]
+    def series(self, layer: str, tensor: str, statistic: str, start: int = 0) -> np.ndarray:
+        """One statistic at the sampled steps from the sample `start` on, shape `(samples,)`; NaN where not measured."""
+        return self._table.take([(layer, tensor, statistic)], start)[:, 0]
 
-    def matrix(self, tensor: str, statistic: str) -> tuple[list[str], np.ndarray]:
-        """One statistic of every layer that has it: the layers in forward order, values `(samples, layers)`."""
-        keys = [key for key in self._columns if key[1:] == (tensor, statistic)]
-        return [key[0] for key in keys], self._take(keys)
+    def matrix(self, tensor: str, statistic: str, start: int = 0) -> tuple[list[str], np.ndarray]:
+        """One statistic of every layer that has it: the layers in forward order, values `(samples, layers)`.
+
+        Args:
+            tensor: The tensor's name.
+            statistic: The statistic's name.
+            start: The first sample that is wanted.
+        """
+        keys = self._table.of_all_layers(tensor, statistic)
+        return [key[0] for key in keys], self._table.take(keys, start)
 
     def tensors(self, statistic: str) -> list[tuple[str, str]]:
         """The layer and tensor of everything that has this statistic, in forward order."""
-        return [key[:2] for key in self._columns if key[2] == statistic]
+        return [key[:2] for key in self._table.with_statistic(statistic)]
 
     def statistics(self, layer: str, tensor: str) -> list[str]:
         """The names of the statistics that were recorded of a tensor."""
-        return [key[2] for key in self._columns if key[:2] == (layer, tensor)]
+        return [key[2] for key in self._table.of_tensor(layer, tensor)]
 
     def frame(self) -> pd.DataFrame:
         """The series in long form: step, epoch, layer, tensor, statistic, value; what was not measured is absent."""
-        keys = list(self._columns)
-        values = self._take(keys)
-        rows, columns = np.nonzero(~np.isnan(values))
-        names = np.array(keys, dtype=object).reshape(-1, 3)[columns]
+        samples, columns, values = self._table.measured()
+        names = np.array(self._table.keys, dtype=object).reshape(-1, 3)[columns]
         return pd.DataFrame(
             {
-                "step": self.steps[rows],
-                "epoch": np.array([sample.epoch for sample in self.samples], dtype=int)[rows],
+                "step": self.steps[samples],
+                "epoch": self.sample_epochs[samples],
                 "layer": names[:, 0],
                 "tensor": names[:, 1],
                 "statistic": names[:, 2],
-                "value": values[rows, columns],
+                "value": values,
             }
         )
 
     def __repr__(self) -> str:
-        return (
-            f"<Record of {len(self.logs)} epochs, {len(self.samples)} sampled steps, {len(self._columns)} statistics>"
-        )
+        columns = len(self._table.keys)
+        return f"<Record of {len(self.logs)} epochs, {len(self.samples)} sampled steps, {columns} statistics>"
 
     # ---- private
 
-    def _take(self, keys: Sequence[Key]) -> np.ndarray:
-        taken = np.full((len(self.samples), len(keys)), np.nan)
-        columns = np.array([self._columns.get(key, len(self._columns)) for key in keys], dtype=int)
-        for row, sample in enumerate(self.samples):
-            known = columns < len(sample.values)
-            taken[row, known] = sample.values[columns[known]]
-        return taken
+    def _add_layout(self, keys: list[Key]) -> int:
+        new = [key for key in keys if self._table.column(key) is None]
+        if new:
+            self._table.add_columns(new)
+            self._note({"columns": [list(key) for key in new]})
+        columns = [column for key in keys if (column := self._table.column(key)) is not None]
+        self._note({"layout": columns})
+        return self._table.add_layout(columns)
 
-    def _note(self, entry: dict[str, Any]) -> None:
+    def _note(self, entry: dict[str, Any] | int) -> None:
         if self._journal is not None:
             self._unsaved.append(entry)
 
-    def _entries(self) -> Iterator[dict[str, Any]]:
+    def _entries(self) -> Iterator[dict[str, Any] | int]:
         yield {"fit": self.facts.get("model", {})}
         yield {"facts": self.facts}
-        yield {"columns": [list(key) for key in self._columns]}
-        for sample in self.samples:
-            yield {"step": sample.step, "epoch": sample.epoch, "values": sample.values.tolist()}
-        for entry in self.logs:
-            logs = {name: value for name, value in entry.items() if name not in ("epoch", "step")}
-            yield {"epoch": entry["epoch"], "step": entry["step"], "logs": logs}
+        yield {"columns": [list(key) for key in self._table.keys]}
+        for layout in self._table.layouts:
+            yield {"layout": layout.columns.tolist()}
+        yield from range(len(self.samples))
+        yield from map(_epoch_entry, self.logs)
+
+    def _written(self, entries: Iterable[dict[str, Any] | int]) -> Iterator[dict[str, Any]]:
+        for entry in entries:
+            yield self._sample_entry(entry) if isinstance(entry, int) else entry
+
+    def _sample_entry(self, index: int) -> dict[str, Any]:
+        layout, values = self._table.sample(index)
+        return {**self.samples[index]._asdict(), "layout": layout, "values": values.tolist()}
 
     def _apply(self, entry: dict[str, Any]) -> None:
         if "facts" in entry:
             self.facts.update(entry["facts"])
         elif "columns" in entry:
-            for layer, tensor, statistic in entry["columns"]:
-                self._columns.setdefault((layer, tensor, statistic), len(self._columns))
+            self._table.add_columns([(layer, tensor, statistic) for layer, tensor, statistic in entry["columns"]])
         elif "values" in entry:
-            self.samples.append(Sample(int(entry["step"]), int(entry["epoch"]), _floats(entry["values"])))
+            values = np.array(entry["values"], dtype=float)
+            self._table.add_sample(int(entry["step"]), int(entry["epoch"]), int(entry["layout"]), values)
+        elif "layout" in entry:
+            self._table.add_layout([int(column) for column in entry["layout"]])
         elif "logs" in entry:
             logs = {name: _finite(value) for name, value in entry["logs"].items()}
             self.logs.append({**logs, "epoch": int(entry["epoch"]), "step": int(entry["step"])})
@@ -212,10 +220,11 @@ class Record:
             raise ValueError(f"unknown entry with the keys {sorted(entry)}")
 
 
+def _epoch_entry(logs: Mapping[str, float]) -> dict[str, Any]:
+    reported = {name: value for name, value in logs.items() if name not in ("epoch", "step")}
+    return {"epoch": logs["epoch"], "step": logs["step"], "logs": reported}
+
+
 def _finite(value: float | None) -> float:
     number = np.nan if value is None else float(value)
     return number if np.isfinite(number) else np.nan
-
-
-def _floats(values: Iterable[float | None]) -> np.ndarray:
-    return np.array([np.nan if value is None else value for value in values], dtype=float)

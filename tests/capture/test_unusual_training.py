@@ -4,11 +4,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cases_settings import dense
+from cases_structure import compiled, stack
 from keras import layers
-from watched import OwnStep, X, Y, bits, dense, fit, is_as_before
+from steps_tensorflow import OwnStep
+from watched import Case, differences, run
 
 from kregtools.callbacks import HealthMonitor
-from kregtools.errors import KregtoolsWarning
+
+
+def monitor(every=1) -> HealthMonitor:
+    return HealthMonitor(sample_every=every, verbose=0)
 
 
 class VectorPenalty(layers.Layer):
@@ -37,61 +43,30 @@ class NotedStep(OwnStep):
 
 
 def vector_penalty() -> keras.Model:
-    model = keras.Sequential([keras.Input((12,)), layers.Dense(4), VectorPenalty(), layers.Dense(1)])
-    model.compile("adam", "mse")
-    return model
+    return stack(layers.Dense(4), VectorPenalty(), layers.Dense(1))
 
 
 def vector_loss() -> keras.Model:
     inputs = keras.Input((12,))
-    model = VectorLoss(inputs, layers.Dense(1)(inputs))
-    model.compile("adam", "mse")
-    return model
+    return compiled(VectorLoss(inputs, layers.Dense(1)(inputs)))
 
 
 def noted_step() -> keras.Model:
-    model = NotedStep()
-    model.compile(WiderApply(0.1), "mse")
-    return model
+    return compiled(NotedStep(), optimizer=WiderApply(0.1))
 
 
 @pytest.mark.parametrize("build", [vector_penalty, vector_loss, noted_step])
 def test_an_unusual_loss_or_optimizer_is_watched_all_the_same(build):
-    monitor = HealthMonitor(sample_every=1, verbose=0)
-    assert bits(fit(build, X, Y, [monitor])[0]) == bits(fit(build, X, Y)[0])
-    assert monitor.record.tensors("gradient_norm") and np.isfinite(monitor.record.matrix("loss", "value")[1]).all()
+    watching = monitor()
+    assert not differences(run(Case(build), [watching]), run(Case(build)))
+    assert watching.record.tensors("gradient_norm") and np.isfinite(watching.record.matrix("loss", "value")[1]).all()
 
 
 def test_the_penalty_is_the_sum_that_keras_adds():
-    monitor = HealthMonitor(sample_every=1, verbose=0)
-    fit(vector_penalty, X, Y, [monitor], fits=1)
-    frame = monitor.record.frame()
+    watching = monitor()
+    run(Case(vector_penalty), [watching])
+    frame = watching.record.frame()
     assert (frame[frame.statistic == "penalty"].value > 0).all()
-
-
-class Remade(keras.Model):
-    """As before Keras gave `make_train_function` its argument `force`, and with the train function kept."""
-
-    def make_train_function(self):
-        if self.train_function is None:
-            self.train_function = tf.function(lambda iterator: keras.Model.train_step(self, next(iterator)))
-        return self.train_function
-
-
-class Stubborn(Remade):
-    def make_train_function(self, force=False):
-        return super().make_train_function()
-
-
-@pytest.mark.parametrize("kind", [Remade, Stubborn])
-def test_a_train_function_of_the_users_own_is_one_warning(kind):
-    inputs = keras.Input((12,))
-    model = kind(inputs, layers.Dense(1)(inputs))
-    model.compile("sgd", "mse")
-    with pytest.warns(KregtoolsWarning, match="`make_train_function` does not use `train_step`") as warned:
-        model.fit(X, Y, epochs=2, verbose=0, callbacks=[HealthMonitor(sample_every=1, verbose=0)])
-    assert sum(issubclass(warning.category, KregtoolsWarning) for warning in warned) == 1
-    assert is_as_before(model)
 
 
 def test_layers_that_a_callback_freezes_get_no_optimizer_state():
@@ -99,9 +74,8 @@ def test_layers_that_a_callback_freezes_get_no_optimizer_state():
         def on_train_begin(self, logs=None):
             self.model.layers[0].trainable = False
 
-    plain, _ = fit(dense, X, Y, [Freeze()])
-    watched, _ = fit(dense, X, Y, [HealthMonitor(sample_every=1, verbose=0), Freeze()])
-    assert bits(watched) == bits(plain)
+    case = Case(dense, callbacks=lambda: [Freeze()])
+    assert not differences(run(case, [monitor()]), run(case))
 
 
 class RawNoise(layers.Layer):
@@ -120,13 +94,31 @@ class RawNoise(layers.Layer):
 
 @pytest.mark.parametrize("inner", [False, True])
 def test_a_model_that_draws_from_tensorflow_is_left_alone_or_watched_throughout(inner):
-    def build() -> keras.Model:
-        model = keras.Sequential([keras.Input((12,)), RawNoise(inner), layers.Dense(4), layers.Dense(1)])
-        model.compile("adam", "mse")
-        return model
+    case = Case(lambda: stack(RawNoise(inner), layers.Dense(4), layers.Dense(1)))
+    plain, throughout, watching = run(case), monitor(), monitor("auto")
+    assert not differences(run(case, [throughout]), plain)
+    assert throughout.record.samples
+    watched = run(case, [watching])
+    told = [message for message in watched.said if message.startswith("KregtoolsWarning")]
+    assert len(told) == 1 and "it draws from `tf.random`" in told[0]
+    assert "use `keras.random`, or `sample_every=1`" in told[0].replace("Use", "use")
+    watched.said = [message for message in watched.said if message not in told]
+    assert not differences(watched, plain)
 
-    plain = bits(fit(build, X, Y)[0])
-    assert bits(fit(build, X, Y, [HealthMonitor(sample_every=1, verbose=0)])[0]) == plain
-    with pytest.warns(KregtoolsWarning, match=r"it draws from `tf.random`, .* use `keras.random`, or `sample_every=1`"):
-        watched, _ = fit(build, X, Y, [HealthMonitor(verbose=0)])
-    assert bits(watched) == plain
+
+class Shouts(layers.Layer):
+    """Warns whenever it is called, as a user's layer may; watching must not double or swallow it."""
+
+    def call(self, x):
+        import warnings
+
+        warnings.warn("a layer of the user's own warns", UserWarning, stacklevel=2)
+        return x
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_the_warnings_of_a_layer_are_the_same(every):
+    case = Case(lambda: stack(layers.Dense(4), Shouts(), layers.Dense(1)))
+    plain, watched = run(case), run(case, [monitor(every)])
+    assert any("of the user's own" in message for message in plain.said)
+    assert not differences(watched, plain)

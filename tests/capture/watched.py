@@ -1,202 +1,296 @@
-"""Models of many kinds, how they are trained with and without callbacks, and what must be the same after it."""
+"""How a case is trained with and without callbacks, and what must be the same after it."""
+
+import contextlib
+import logging
+import random
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
 
 from kregtools.capture.capture import Dispatcher
+from kregtools.capture.names import cells, named_layers, variable_names
 
 RNG = np.random.default_rng(0)
 X = RNG.random((96, 12)).astype("float32")
 Y = (X.sum(axis=1) > 6).astype("float32")
 IMAGES = RNG.random((64, 8, 8, 3)).astype("float32")
 TOKENS = RNG.integers(0, 50, size=(96, 10))
+SERIES = RNG.normal(size=(64, 12, 3)).astype("float32")
+
+ACTIVATION, GRADIENT = "activation", "activation gradient"
+LOGGERS = ("tensorflow", "absl", "jax", "torch")
 
 
-def dense(**settings) -> keras.Model:
-    model = keras.Sequential(
-        [
-            keras.Input((12,)),
-            layers.Dense(8, activation="relu"),
-            layers.BatchNormalization(),
-            layers.Dropout(0.3),
-            layers.Dense(1, activation="sigmoid", kernel_regularizer="l2"),
-        ]
-    )
-    model.compile(settings.pop("optimizer", "adam"), "binary_crossentropy", metrics=["accuracy"], **settings)
-    return model
+def arrays(x: Any = X, y: Any = Y, **settings: Any) -> Callable[[], dict[str, Any]]:
+    """What `fit` is called with, three epochs of five steps, the last of them on fewer rows."""
+    return lambda: {"x": x, "y": y, "batch_size": 20 if len(X) == _rows(x) else 13, **settings}
 
 
-def convolutional() -> keras.Model:
-    model = keras.Sequential(
-        [
-            keras.Input((8, 8, 3)),
-            layers.RandomFlip("horizontal"),
-            layers.Conv2D(6, 3, padding="same"),
-            layers.BatchNormalization(),
-            layers.ReLU(),
-            layers.SpatialDropout2D(0.2),
-            layers.MaxPooling2D(),
-            layers.SeparableConv2D(8, 3, activation="relu"),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(1, activation="sigmoid"),
-        ]
-    )
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "binary_crossentropy")
-    return model
+def _rows(x: Any) -> int:
+    return len(keras.tree.flatten(x)[0])
 
 
-def plain_norm() -> keras.Model:
-    """Its gradients are products that TensorFlow folds into the optimizer's own, if nothing else uses them."""
-    model = keras.Sequential(
-        [
-            keras.Input((8, 8, 3)),
-            layers.Conv2D(6, 3),
-            layers.BatchNormalization(),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(1, activation="sigmoid"),
-        ]
-    )
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "binary_crossentropy")
-    return model
+@dataclass(frozen=True)
+class Case:
+    """A model and how it is trained.
+
+    Attributes:
+        build: Makes the compiled model.
+        feed: Makes the arguments of `fit`, anew for every fit.
+        callbacks: Makes the callbacks beside the monitor.
+        without: What cannot be watched of a layer, by its name or class.
+        fits: How often `fit` is called.
+    """
+
+    build: Callable[[], keras.Model]
+    feed: Callable[[], dict[str, Any]] = field(default_factory=arrays)
+    callbacks: Callable[[], list[keras.callbacks.Callback]] = list
+    without: Mapping[str, set[str]] = field(default_factory=dict)
+    fits: int = 1
 
 
-def branches() -> keras.Model:
-    a = keras.Input((12,))
-    shared = layers.Dense(6, activation="relu", name="shared")
-    inner = keras.Sequential([keras.Input((6,)), layers.Dense(5, activation="tanh"), layers.BatchNormalization()])
-    joined = layers.Concatenate()([inner(shared(a)), inner(shared(layers.Rescaling(2.0)(a)))])
-    outputs = {"x": layers.Dense(1, name="x")(joined), "y": layers.Dense(1, activation="sigmoid", name="y")(joined)}
-    model = keras.Model(a, outputs)
-    model.compile("adam", {"x": "mse", "y": "binary_crossentropy"})
-    return model
+@dataclass
+class Run:
+    """All that a run leaves behind and that watching must not change."""
+
+    model: keras.Model
+    history: list[dict[str, list[float]]]
+    variables: dict[str, np.ndarray]
+    draws: dict[str, Any]
+    said: list[str]
+    attributes: dict[str, list[str]]
+    paths: list[str]
 
 
-def residual() -> keras.Model:
-    inputs = keras.Input((12,))
-    x = layers.Dense(8)(inputs)
-    for _ in range(3):
-        branch = layers.Dense(8)(layers.LayerNormalization()(x))
-        x = layers.Add()([x, layers.Dropout(0.1)(keras.activations.gelu(branch))])
-    model = keras.Model(inputs, layers.Dense(1)(x))
-    model.compile(keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True, weight_decay=1e-3), "mse")
-    return model
-
-
-def before_activation(kind: str, trainable: bool = True):
-    """TensorFlow computes product, bias and activation as one, if nothing else uses what is between them."""
-
-    def build() -> keras.Model:
-        model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(16, 3), layers.Activation(kind)])
-        model.trainable = trainable
-        model = keras.Sequential([model, layers.GlobalAveragePooling2D(), layers.Dense(16), layers.Activation(kind)])
-        model.add(layers.Dense(1, activation="sigmoid"))
-        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "binary_crossentropy")
-        return model
-
-    return build
-
-
-def recurrent() -> keras.Model:
-    model = keras.Sequential(
-        [
-            keras.Input((10,), dtype="int32"),
-            layers.Embedding(50, 8, mask_zero=True),
-            layers.Bidirectional(layers.LSTM(6, dropout=0.2)),
-            layers.Dense(1, activation="sigmoid"),
-        ]
-    )
-    model.compile("rmsprop", "binary_crossentropy")
-    return model
-
-
-def attention() -> keras.Model:
-    tokens = keras.Input((10,), dtype="int32")
-    x = layers.Embedding(50, 8)(tokens)
-    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 4, dropout=0.1)(x, x))
-    model = keras.Model(tokens, layers.Dense(1, activation="sigmoid")(layers.GlobalAveragePooling1D()(x)))
-    model.compile("adam", "binary_crossentropy")
-    return model
-
-
-class OwnStep(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.hidden, self.top = layers.Dense(8, activation="relu"), layers.Dense(1)
-
-    def call(self, x, training=False):
-        return self.top(self.hidden(x))
-
-    def train_step(self, data):
-        x, y = data
-        with tf.GradientTape() as tape:
-            loss = self.compute_loss(x, y, self(x, training=True))
-        gradients = tape.gradient(loss, self.trainable_variables)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        return {"loss": loss}
-
-
-def own_step() -> keras.Model:
-    model = OwnStep()
-    model.compile("adam", "mse")
-    return model
-
-
-def mixed(policy: str):
-    def build() -> keras.Model:
-        keras.config.set_dtype_policy(policy)
-        try:
-            return dense()
-        finally:
-            keras.config.set_dtype_policy("float32")
-
-    return build
-
-
-CASES = {
-    "dense": (dense, X, Y),
-    "xla": (lambda: dense(jit_compile=True), X, Y),
-    "eager": (lambda: dense(run_eagerly=True), X, Y),
-    "steps_per_execution": (lambda: dense(steps_per_execution=3), X, Y),
-    "adamw, clip, ema": (lambda: dense(optimizer=keras.optimizers.AdamW(clipnorm=1.0, use_ema=True)), X, Y),
-    "gradient accumulation": (lambda: dense(optimizer=keras.optimizers.Adam(gradient_accumulation_steps=2)), X, Y),
-    "mixed_float16": (mixed("mixed_float16"), X, Y),
-    "mixed_bfloat16": (mixed("mixed_bfloat16"), X, Y),
-    "convolutional": (convolutional, IMAGES, Y[:64]),
-    "batchnorm without activation": (plain_norm, IMAGES, Y[:64]),
-    "linear, then elu": (before_activation("elu"), IMAGES, Y[:64]),
-    "linear, then tanh": (before_activation("tanh"), IMAGES, Y[:64]),
-    "linear, then relu, NaN": (before_activation("relu"), np.where(IMAGES > 0.999, np.nan, IMAGES), Y[:64]),
-    "frozen, then mish": (before_activation("mish", trainable=False), IMAGES, Y[:64]),
-    "residual": (residual, X, Y),
-    "branches": (branches, X, {"x": Y, "y": Y}),
-    "recurrent": (recurrent, TOKENS, Y),
-    "attention": (attention, TOKENS, Y),
-    "own train_step, subclassed": (own_step, X, Y),
-}
-
-
-def fit(build, x, y, callbacks=(), fits: int = 2) -> tuple[keras.Model, list]:
+def run(case: Case, monitors: Sequence[keras.callbacks.Callback] = (), last: bool = False) -> Run:
+    """Trains the model of a case from the same seed, the monitors before (or after) the other callbacks."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(7)
-    model = build()
     histories = []
-    for _ in range(fits):
-        history = model.fit(x, y, batch_size=20, epochs=2, verbose=0, callbacks=list(callbacks))
-        histories.append({name: log for name, log in history.history.items() if not name.startswith("kreg/")})
-    return model, histories
+    with noted() as said:
+        model = case.build()
+        for _ in range(case.fits):
+            others = case.callbacks()
+            callbacks = [*others, *monitors] if last else [*monitors, *others]
+            settings = {"epochs": 3, "verbose": 0, "callbacks": callbacks, **case.feed()}
+            history = model.fit(**settings).history
+            histories.append({name: log for name, log in history.items() if not name.startswith("kreg/")})
+    return Run(model, histories, variables(model), draws(), said, attributes(model), paths(model))
 
 
-def bits(model: keras.Model) -> list[bytes]:
-    variables = [*model.weights, *model.optimizer.variables]
-    return [np.asarray(variable.numpy()).tobytes() for variable in variables]
+def differences(one: Run, other: Run) -> dict[str, str]:
+    """What is not the same bit for bit, and how far apart it is."""
+    found = {}
+    if list(one.variables) != list(other.variables):
+        found["variables"] = f"{sorted(set(one.variables) ^ set(other.variables))}"
+    for name in one.variables.keys() & other.variables.keys():
+        a, b = one.variables[name], other.variables[name]
+        if a.dtype != b.dtype or a.shape != b.shape:
+            found[name] = f"{a.dtype}{a.shape} and {b.dtype}{b.shape}"
+        elif a.tobytes() != b.tobytes():
+            distance = np.abs(a.astype("float64") - b.astype("float64")) if a.dtype.kind in "fiub" else np.array(1.0)
+            found[name] = f"{(a != b).sum()} of {a.size} values, by up to {distance.max():.1e}"
+    for name in one.draws.keys() | other.draws.keys():
+        if repr(one.draws.get(name)) != repr(other.draws.get(name)):
+            found[f"random state of {name}"] = "differs"
+    if repr(one.history) != repr(other.history):  # NaN equals NaN
+        found["history"] = f"{one.history} and {other.history}"
+    if one.said != other.said:
+        found["warnings"] = f"{sorted(set(one.said) ^ set(other.said)) or one.said}"
+    if one.paths != other.paths:
+        found["paths"] = f"{sorted(set(one.paths) ^ set(other.paths))[:4]}"
+    if one.attributes != other.attributes:
+        found["attributes"] = (
+            f"{[name for name in one.attributes if one.attributes[name] != other.attributes.get(name)]}"
+        )
+    return found
+
+
+def variables(model: keras.Model) -> dict[str, np.ndarray]:
+    """Every variable that training has to do with: weights, metrics, seed generators, optimizers."""
+    owners = [("model", model.variables), ("metrics", model.metrics_variables)]
+    owners += [(f"optimizer {name}", each.variables) for name, each in optimizers(model).items()]
+    values, seen = {}, set()
+    for owner, owned in owners:
+        for index, variable in enumerate(owned):
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                values[f"{owner} {index} {variable.name}"] = _numpy(variable)
+    return values
+
+
+def paths(model: keras.Model) -> list[str]:
+    return [v.path for v in [*model.variables, *(v for each in optimizers(model).values() for v in each.variables)]]
+
+
+def optimizers(model: keras.Model) -> dict[str, keras.optimizers.Optimizer]:
+    found = {"optimizer": model.optimizer} if model.optimizer is not None else {}
+    found.update({k: v for k, v in vars(model).items() if isinstance(v, keras.optimizers.Optimizer)})
+    return found
+
+
+def _numpy(variable: Any) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return np.array(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable)))
+
+
+def draws() -> dict[str, Any]:
+    """What every random number generator gives next."""
+    found = {
+        "numpy": np.random.rand(),
+        "python": random.random(),
+        "keras": keras.ops.convert_to_numpy(keras.random.uniform((2,))).tolist(),
+    }
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        found["tensorflow"] = tf.random.uniform((2,)).numpy().tolist()
+    elif keras.backend.backend() == "torch":
+        import torch
+
+        found["torch"] = torch.rand(2).tolist()
+    return found
+
+
+def attributes(model: keras.Model) -> dict[str, list[str]]:
+    """The names of all that the model, its layers and optimizers hold."""
+    parts = {f"layer {index}": layer for index, layer in enumerate(model._flatten_layers())}
+    return {name: sorted(vars(part)) for name, part in {**parts, **optimizers(model)}.items()}
+
+
+class _Notes(logging.Handler):
+    def __init__(self, said: list[str]):
+        super().__init__(logging.WARNING)
+        self.said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(f"{record.levelname} {record.getMessage()}")
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[list[str]]:
+    """Collects what is said in warnings and in the logs of the backends; addresses and line numbers left out."""
+    said: list[str] = []
+    handler = _Notes(said)
+    for name in LOGGERS:
+        logging.getLogger(name).addHandler(handler)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module="tensorflow|keras|jax|torch|numpy")
+            warnings.filterwarnings("ignore", message="__array__ implementation")
+            yield said
+    finally:
+        for name in LOGGERS:
+            logging.getLogger(name).removeHandler(handler)
+    said += sorted({f"{each.category.__name__} {each.message}" for each in caught})
+    said[:] = [re.sub(r"0x[0-9a-f]+", "0x", each) for each in said]
+
+
+# ---- what must have been recorded
+
+
+def gaps(
+    model: keras.Model, monitor: Any, without: Mapping[str, set[str]] = MappingProxyType({}), details: bool = True
+) -> list[str]:
+    """What should have been watched and was not, and where the coverage and the record do not agree."""
+    table = {row.layer: row for row in monitor.coverage.itertuples()}
+    frame, owned = monitor.record.frame(), _owned(model)
+    inner, everything, lately = cells(model), _recorded(frame), _recorded(frame[frame.epoch == frame.epoch.max()])
+    found = list(_missing_anywhere(monitor))
+    for name, layer in named_layers(model):
+        if isinstance(layer, keras.Model):
+            continue
+        if name not in table:
+            found.append(f"{name}: absent from the coverage")
+            continue
+        watched, reason = {part for part in table[name].watched.split(", ") if part}, table[name].reason
+        excused = without.get(name, set()) | without.get(type(layer).__name__, set())
+        wanted = set(owned.get(name, ())) | (set() if id(layer) in inner else {ACTIVATION})
+        if details and name in owned and id(layer) not in inner and not _may_be_fused(layer):
+            wanted.add(GRADIENT)
+        complaints = {
+            f"not watched ({reason})": wanted - watched - excused,
+            "watched against expectation": watched & excused,
+            "not watched, without a reason": (wanted - watched) if not reason else set(),
+            "in the coverage, not in the record": watched - everything.get(name, set()),
+            "in the record, not in the coverage": lately.get(name, set()) - watched,
+        }
+        found += [f"{name}: {sorted(what)} {complaint}" for complaint, what in complaints.items() if what]
+    return found
+
+
+def _owned(model: keras.Model) -> dict[str, set[str]]:
+    names, owned = variable_names(model), {}
+    for variable in model.trainable_variables:
+        layer, name = names[id(variable)]
+        owned.setdefault(layer, set()).add(name)
+    return owned
+
+
+def _missing_anywhere(monitor: Any) -> Iterator[str]:
+    for statistic in ("gradient_norm", "weight_norm", "update_norm", "update_ratio"):
+        if not monitor.record.tensors(statistic):
+            yield f"no {statistic} at all"
+    if not monitor.overhead >= 0:
+        yield f"overhead is {monitor.overhead}"
+
+
+def _may_be_fused(layer: keras.Layer) -> bool:
+    return getattr(getattr(layer, "activation", None), "__name__", "") in ("sigmoid", "softmax")
+
+
+def _recorded(frame: Any) -> dict[str, set[str]]:
+    """By layer: the activation, its gradient and the variables whose gradients are in the record."""
+    seen: dict[str, set[str]] = {}
+    rows = frame[frame.statistic.isin(["rms", "gradient_norm"])][["layer", "tensor", "statistic"]].drop_duplicates()
+    for layer, tensor, statistic in rows.itertuples(index=False):
+        if not layer:
+            continue
+        of_activation = tensor.split(":")[0] == "activation"
+        kinds = seen.setdefault(layer.split("#")[0], set())
+        if statistic == "gradient_norm":
+            kinds.add(GRADIENT if of_activation else tensor)
+        elif of_activation:
+            kinds.add(ACTIVATION)
+    return seen
+
+
+# ---- the model is left as it was
+
+
+def _methods(owner: type) -> dict[str, Any]:
+    return {name: value for name, value in vars(owner).items() if callable(value)}
+
+
+_OWNERS = [keras.Layer, keras.Model, keras.Sequential, keras.Variable, keras.optimizers.Optimizer, keras.optimizers.SGD]
+_OWNERS += [keras.optimizers.LossScaleOptimizer, layers.Dense, layers.RNN, keras.metrics.Metric]
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    _OWNERS += [tf.GradientTape, tf.Tensor]
+elif keras.backend.backend() == "torch":
+    import torch
+
+    _OWNERS += [torch.Tensor, torch.nn.Module, torch.autograd.Function]
+_BEFORE = [(owner, _methods(owner)) for owner in _OWNERS]
 
 
 def is_as_before(model: keras.Model) -> bool:
-    patched = {"train_step", "compute_loss", "apply"} & {*vars(model), *vars(model.optimizer)}
+    """Whether nothing of the monitor's is left on the model, its layers, its optimizers, or the classes of Keras."""
+    methods = {"train_step", "compute_loss", "call", "__call__", "make_train_function", "stateless_call"}
+    parts = [*model._flatten_layers(), *optimizers(model).values()]
+    patched = [part for part in parts if (methods | {"apply", "stateless_apply"}) & set(vars(part))]
     return (
         not patched
         and not isinstance(model.train_function, Dispatcher)
-        and "kregtools" not in repr(keras.Layer.__call__)
+        and all(_methods(owner) == before for owner, before in _BEFORE)
     )

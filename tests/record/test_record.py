@@ -55,6 +55,84 @@ def test_a_statistic_that_appears_later_is_nan_before(tmp_path):
         np.testing.assert_array_equal(values, [[1.0, np.nan], [2.0, 3.0]])
 
 
+LATE = ("late", "kernel", "gradient_norm")
+
+
+def alternating(samples: int = 40) -> tuple[Record, list[dict]]:
+    """Every fifth sample measures more, and in another order."""
+    rows = []
+    for step in range(samples):
+        row = {KERNEL: float(step), ("", "loss", "value"): -float(step)}
+        rows.append({LATE: step / 2, **dict(reversed(row.items()))} if step % 5 == 4 else row)
+    record = Record()
+    for step, row in enumerate(rows):
+        record.add_sample(10 * step, step // 8, row)
+    return record, rows
+
+
+def test_samples_that_measure_different_things_alternate(tmp_path):
+    record, rows = alternating()
+    record.save(tmp_path)
+    for read in (record, Record.load(tmp_path)):
+        layers, values = read.matrix("kernel", "gradient_norm")
+        assert layers == ["dense", "late"]
+        np.testing.assert_array_equal(values[:, 0], np.arange(40))
+        np.testing.assert_array_equal(values[:, 1], [row.get(LATE, np.nan) for row in rows])
+        np.testing.assert_array_equal(read.series("", "loss", "value"), -np.arange(40.0))
+        assert read.series("no", "such", "thing").shape == (40,) and np.isnan(read.series("no", "such", "thing")).all()
+        frame = read.frame()
+        assert len(frame) == sum(len(row) for row in rows)
+        assert frame[frame.step == 40].value.tolist() == [4.0, -4.0, 2.0]
+
+
+def test_the_last_samples_alone_are_read():
+    record, _ = alternating()
+    start = int(np.searchsorted(record.sample_epochs, 4))
+    assert start == 32 and record.samples[start].epoch == 4 and record.samples[-1].step == 390
+    for begin in (0, start, 40, 50):
+        np.testing.assert_array_equal(
+            record.matrix("kernel", "gradient_norm", begin)[1], record.matrix("kernel", "gradient_norm")[1][begin:]
+        )
+        np.testing.assert_array_equal(record.series(*LATE, begin), record.series(*LATE)[begin:])
+
+
+def test_samples_are_a_sequence():
+    record, _ = alternating(3)
+    assert len(record.samples) == 3 and bool(record.samples) and not Record().samples
+    assert [sample.step for sample in record.samples] == [0, 10, 20] == record.steps.tolist()
+    assert [sample.step for sample in record.samples[1:]] == [10, 20]
+
+
+def test_what_was_not_measured_takes_no_room_on_disk(tmp_path):
+    record, rows = alternating()
+    record.save(tmp_path)
+    entries = [json.loads(line) for line in (tmp_path / "record.jsonl").read_text().splitlines()]
+    assert [len(entry["values"]) for entry in entries if "values" in entry] == [len(row) for row in rows]
+    assert sum("layout" in entry and "values" not in entry for entry in entries) == 2
+
+
+def test_blocks_are_filled_one_after_the_other(monkeypatch):
+    monkeypatch.setattr("kregtools.record.table.BLOCK", 64)
+    record = Record()
+    for step in range(100):
+        record.add_sample(step, 0, {("dense", "kernel", str(index)): 100.0 * step + index for index in range(5)})
+    values = np.stack([record.series("dense", "kernel", str(index)) for index in range(5)], axis=1)
+    np.testing.assert_array_equal(values, 100 * np.arange(100)[:, None] + np.arange(5))
+    np.testing.assert_array_equal(record.series("dense", "kernel", "3", 57), values[57:, 3])
+
+
+def test_a_sample_without_values_counts():
+    record = Record()
+    record.add_sample(0, 0, {})
+    record.add_sample(1, 0, {KERNEL: 1.0})
+    np.testing.assert_array_equal(record.series(*KERNEL), [np.nan, 1.0])
+
+
+def test_numbers_of_numpy_are_numbers_in_json():
+    facts = {"a": np.float32(0.5), "b": np.arange(2), "c": np.float64("nan"), "d": np.bool_(True), "e": object}
+    assert Record(facts).facts == {"a": 0.5, "b": [0, 1], "c": None, "d": True, "e": "<class 'object'>"}
+
+
 def test_what_is_flushed_can_be_read_while_the_run_goes_on(tmp_path):
     record = Record({"model": {"name": "mlp"}})
     record.keep_in(Journal(tmp_path))
@@ -92,7 +170,8 @@ def test_a_torn_last_line_is_dropped_with_a_warning(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [b"{broken\n", b'{"who": "knows"}\n', b'{"values": 3, "step": 0, "epoch": 0}\n', b"[]\n"]
+    "damage",
+    [b"{broken\n", b'{"who": "knows"}\n', b'{"values": 3, "step": 0, "epoch": 0}\n', b"[]\n", b'{"layout": [7]}\n'],
 )
 def test_damage_in_the_middle_is_an_error_with_the_line(tmp_path, damage):
     small_record().save(tmp_path)
@@ -111,7 +190,7 @@ def test_a_file_that_is_no_record_is_an_error(tmp_path):
 
 def test_an_unknown_schema_is_an_error(tmp_path):
     (tmp_path / "record.jsonl").write_text('{"schema": 99}\n')
-    with pytest.raises(RecordError, match=r"Received: schema=99. Expected: 1. Read it with the version"):
+    with pytest.raises(RecordError, match=r"Received: schema=99. Expected: 2. Read it with the version"):
         Record.load(tmp_path)
 
 

@@ -1,0 +1,58 @@
+"""The statistics of one batch from those of its parts, one part a replica."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kregtools.capture.recorder import Key
+
+EXTREMES = {"min": np.min, "max": np.max}
+SUMS = {"nonfinite", "count", "rows", "gradient_nonfinite", "labels_out_of_range"}
+
+
+def merged(keys: Sequence[Key], values: np.ndarray, firing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Merges what the replicas saw; exact where the number of values is known, else for equal parts.
+
+    Args:
+        keys: The keys of the values.
+        values: Shape `(keys,)`, or `(replicas, keys)`.
+        firing: Which units fired, shape `(units,)` or `(replicas, units)`.
+
+    Returns:
+        The values, shape `(keys,)`, and the booleans, shape `(units,)`.
+    """
+    if values.ndim == 1:
+        return values.astype(float), firing.astype(bool)
+    values = values.astype(float)
+    columns = {key: values[:, index] for index, key in enumerate(keys)}
+    return np.array([_merge(key, columns) for key in keys]), np.any(firing.astype(bool), axis=0)
+
+
+def _merge(key: Key, columns: dict[Key, np.ndarray]) -> float:
+    layer, tensor, statistic = key
+    parts = columns[key]
+    if _is_variable(key, columns):  # the same on every replica: gradients were summed before they were measured
+        return float(parts[0])
+    extreme = EXTREMES.get(statistic.removeprefix("feature_mean_").removeprefix("feature_std_"))
+    if extreme is not None:
+        return float(extreme(parts))
+    # Keras divides the loss of a replica by their number.
+    if statistic in SUMS or statistic.startswith("count_") or key == ("", "loss", "value"):
+        return float(parts.sum())
+    if statistic == "gradient_norm":
+        return float(np.sqrt((parts**2).sum()))
+    counts = columns.get((layer, tensor, "count"), np.ones(len(parts)))
+    weights = counts / counts.sum()
+    if statistic in ("rms", "gradient_rms"):
+        return float(np.sqrt((weights * parts**2).sum()))
+    if statistic == "std":
+        means = columns[layer, tensor, "mean"]
+        mean = (weights * means).sum()
+        return float(np.sqrt((weights * (parts**2 + (means - mean) ** 2)).sum()))
+    return float((weights * parts).sum())
+
+
+def _is_variable(key: Key, columns: dict[Key, np.ndarray]) -> bool:
+    return (*key[:2], "weight_norm") in columns

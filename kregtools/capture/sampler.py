@@ -1,0 +1,111 @@
+"""How a sampled step is run: what the backends have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kregtools.capture.coverage import Coverage
+from kregtools.capture.recorder import Key, Layout, Reader, Recorder
+from kregtools.capture.replicas import merged
+from kregtools.capture.sums import statistics
+from kregtools.capture.taps import listening
+
+
+class Payload(NamedTuple):
+    """The statistics of a step, still on the device, and which of the layouts says what they are."""
+
+    layouts: Sequence[Layout]
+    index: Any
+    values: Any
+    firing: Any
+
+
+class Sample(NamedTuple):
+    """A sampled step: what its train function returned, and what was seen.
+
+    Attributes:
+        result: What the model's own train function returns.
+        payload: The statistics, `None` if the step was not looked into after all.
+        seconds: What looking cost, NaN where it cannot be told from the step itself.
+        plain_seconds: What the step itself cost, NaN likewise.
+        traced: Whether the step was traced, which is not what the next one costs.
+        sampler: What ran it.
+        why_not: Why there will be no more samples, `None` if there may be.
+    """
+
+    result: Any
+    payload: Payload | None
+    seconds: float = float("nan")
+    plain_seconds: float = float("nan")
+    traced: bool = False
+    sampler: Any = None
+    why_not: str | None = None
+
+
+class Sampler:
+    """Runs a training step and measures it.
+
+    Attributes:
+        details: Whether its samples are detailed ones.
+        exact: How the sampled step is kept from changing the run, in words.
+        sees_last: Whether of several steps in one execution the last one is seen, else the first.
+        every_step: Whether this sampler must run every step of the fit, and no other may.
+        coverage: What of each layer is watched, once a step was sampled.
+    """
+
+    exact = ""
+    details = True
+    sees_last = True
+    every_step = False
+    coverage: Coverage | None = None
+
+    def __call__(self, plain: Callable[..., Any], *args: Any) -> Sample:
+        raise NotImplementedError
+
+
+class EagerSampler(Sampler):
+    """Where the train function runs operation by operation: it runs as it is, and is listened to."""
+
+    exact = "the model's own train function runs, operation by operation"
+
+    def __init__(self, model: Any, reader: Callable[[], Reader], details: bool) -> None:
+        self._model, self._reader, self.details = model, reader, details
+
+    def __call__(self, plain: Callable[..., Any], *args: Any) -> Sample:
+        recorder, making = timed(Recorder, self._model, self._reader(), self.details)
+        with listening(self._model, recorder):
+            result, seconds = timed(plain, *args)
+        listened = recorder.seconds
+        with recorder.quiet():
+            (layout, payload), finishing = timed(recorder.finish)
+        self.coverage = recorder.coverage
+        seen = recorder.has_seen_training
+        return Sample(
+            result,
+            Payload([layout], 0, payload["values"], payload["firing"]),
+            seconds=making + listened + finishing,
+            plain_seconds=seconds - listened,
+            why_not=None if seen else "no layer and no optimizer is called inside its `train_step`",
+        )
+
+
+def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+    """What the function returns, and how long it took."""
+    began = time.perf_counter()
+    result = function(*args)
+    return result, time.perf_counter() - began
+
+
+def decoded(layout: Layout, values: np.ndarray, firing: np.ndarray) -> tuple[dict[Key, float], dict[str, np.ndarray]]:
+    """The statistics by key, and the firing units by layer."""
+    keys, found = statistics(layout.keys, values)
+    found, firing = merged(keys, found, firing)
+    units, start = {}, 0
+    for layer, count in layout.firing:
+        units[layer] = firing[start : start + count]
+        start += count
+    return dict(zip(keys, found.tolist(), strict=True)), units

@@ -1,0 +1,33 @@
+"""Train steps of the user's own, in the form of this backend."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import steps_jax
+from twins import matrix, watched_as_plain
+from watched import run
+
+
+@pytest.mark.parametrize(("case", "every"), matrix(steps_jax.CASES, list(steps_jax.CASES)))
+def test_a_watched_run_is_bit_identical_and_fully_recorded(case, every):
+    watched_as_plain(case, every, run(case))
+
+
+def test_flax_state_is_refused():
+    """NNX has to be switched on before Keras is imported: a process of its own, where Flax is installed."""
+    pytest.importorskip("flax")
+    program = (
+        "import keras, warnings, numpy as np\n"
+        "from kregtools.callbacks import HealthMonitor\n"
+        "model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])\n"
+        "model.compile('sgd', 'mse')\n"
+        "with warnings.catch_warnings(record=True) as told:\n"
+        "    warnings.simplefilter('always')\n"
+        "    model.fit(np.ones((8, 3)), np.ones(8), verbose=0, callbacks=[HealthMonitor(sample_every=1, verbose=0)])\n"
+        "print([str(each.message) for each in told])\n"
+    )
+    environment = {**os.environ, "KERAS_NNX_ENABLED": "true"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    assert "NNX" in done.stdout
