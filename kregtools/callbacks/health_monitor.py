@@ -52,8 +52,8 @@ class HealthMonitor(FitDiagnosis):
         budget: Positive float. The share of the training time that `"auto"` may spend on watching: it skips samples,
             other than the first dozen steps' and one an epoch, until it is within the budget. Tracing, once, is not
             counted. Defaults to 0.01.
-        details: Boolean. Whether samples are detailed: all of them with `"auto"`, else those at least ten steps
-            apart. Defaults to `True`.
+        details: Boolean. Whether samples are detailed: all of them with `"auto"`, else those at steps 0, 1, 3, 7,
+            15, and then at least ten steps apart. Defaults to `True`.
 
     Raises:
         ValueError: If an argument is invalid, or `directory` holds the record of an earlier run.

@@ -92,6 +92,8 @@ class Capture:
             raise NotWatchable(reason)
         self._model = weakref.ref(model)
         self._plain: Callable[..., Any] | None = None
+        # Seconds of plain steps, after the first one, which is traced.
+        self._usual: deque[float] | None = None
         self._samplers: dict[bool, Sampler] = {}
         # Those that run the samples: another capture's, where that was asked to.
         self._watching: dict[bool, Sampler] = {}
@@ -116,7 +118,6 @@ class Capture:
         self._pending: list[tuple[int, int, Payload]] = []
         self._decoded: list[StepStatistics] = []
         self._firing = FiringUnits()
-        self._usual = deque[float](maxlen=MOST_PENDING)
         self._began = time.perf_counter()
         self._tracing, self._spent = 0.0, 0.0
         self._unsplit = 0, 0.0  # sampled steps that cannot be told from what watching them cost, and their seconds
@@ -134,7 +135,7 @@ class Capture:
         if self not in current.captures:
             current.captures.append(self)
         if current.plain is not self._plain:
-            self._plain, self._samplers = current.plain, {}
+            self._plain, self._samplers, self._usual = current.plain, {}, None
 
     def remove(self) -> None:
         """Gives the model its own train function back."""
@@ -192,8 +193,10 @@ class Capture:
 
     def step_done(self, sample: Sample, due: bool) -> None:
         """Notes that a call of the train function is over, sampled for this capture (`due`) or not."""
-        if not np.isnan(sample.plain_seconds):
+        if self._usual is not None and not np.isnan(sample.plain_seconds):
             self._usual.append(sample.plain_seconds)
+        elif not np.isnan(sample.plain_seconds):
+            self._usual = deque(maxlen=MOST_PENDING)
         first, last = self.steps, self._last()
         self.steps = last + 1
         if not due or self.given_up is not None:
@@ -254,7 +257,7 @@ class Capture:
     def _recurring(self) -> float:
         count, seconds = self._unsplit
         usual = float(np.median(self._usual)) if self._usual else float("nan")
-        return self._spent + (seconds - count * usual if count else 0.0)
+        return self._spent + (max(seconds - count * usual, 0.0) if count else 0.0)
 
     def _give_up(self, reason: str) -> None:
         self.remove()

@@ -70,7 +70,8 @@ class PureSampler(Sampler):
             seconds, why_not = 0.0, f"computing a step for its statistics failed ({type(error).__name__}: {error})"
         traced = self._compiled and self._traces > traces
         result, plain_seconds = timed(plain, state, iter(batches))
-        return Sample(result, payload, seconds if traced else self._seconds, plain_seconds, traced, why_not)
+        known = traced or not self._compiled
+        return Sample(result, payload, seconds if known else self._seconds, plain_seconds, traced, why_not=why_not)
 
     # ---- private
 
@@ -91,7 +92,7 @@ class PureSampler(Sampler):
         self._traces += 1
         recorder = Recorder(self._model, FrameReader(), self.details)
         recorder.data_given(batch)
-        with listening(self._model, recorder), _watched_differentiation():
+        with listening(self._model, recorder):
             self._model.train_step(state, batch)
         if not recorder.has_seen_training:
             raise NotWatchable("no layer and no optimizer is called inside its `train_step`")
@@ -115,6 +116,9 @@ class FrameReader(Reader):
         self._zeros: Iterator[Any] | None = None
         self.inside = False
         self.wanted: list[tuple[Any, Callable[[Any], None]]] = []
+
+    def taps(self) -> contextlib.AbstractContextManager[Any]:
+        return _watched_differentiation()
 
     def reachable(self, tensor: Any) -> bool:
         return get_opaque_trace_state() == self._where

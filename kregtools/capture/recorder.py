@@ -52,6 +52,10 @@ class Reader:
         """Asks that `tell` be called with the gradient of the tensor; returns what to use in its place."""
         return tensor
 
+    def taps(self) -> contextlib.AbstractContextManager[Any]:
+        """A block in which what only this backend has is listened to as well."""
+        return contextlib.nullcontext()
+
     def merged(self, gradients: list[Any]) -> list[Any]:
         """The gradients over all replicas."""
         return gradients

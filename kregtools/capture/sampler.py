@@ -79,18 +79,17 @@ class EagerSampler(Sampler):
         recorder, making = timed(Recorder, self._model, self._reader(), self.details)
         with listening(self._model, recorder):
             result, seconds = timed(plain, *args)
-        listened = recorder.seconds
-        with recorder.quiet():
-            (layout, payload), finishing = timed(recorder.finish)
+        listened, payload, finishing, why_not = recorder.seconds, None, 0.0, None
+        try:
+            with recorder.quiet():
+                (layout, found), finishing = timed(recorder.finish)
+            payload = Payload([layout], 0, found["values"], found["firing"])
+        except Exception as error:
+            why_not = f"reducing what was seen failed ({type(error).__name__}: {error})"
+        if not recorder.has_seen_training:
+            why_not = "no layer and no optimizer is called inside its `train_step`"
         self.coverage = recorder.coverage
-        seen = recorder.has_seen_training
-        return Sample(
-            result,
-            Payload([layout], 0, payload["values"], payload["firing"]),
-            seconds=making + listened + finishing,
-            plain_seconds=seconds - listened,
-            why_not=None if seen else "no layer and no optimizer is called inside its `train_step`",
-        )
+        return Sample(result, payload, making + listened + finishing, seconds - listened, why_not=why_not)
 
 
 def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:

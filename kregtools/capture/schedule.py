@@ -15,7 +15,7 @@ class Schedule:
     then every hundredth, and the first step of every epoch; of these, the hundredths wait until the time spent
     watching is within the budget again.
 
-    Every sample of `"auto"` is detailed, and else those that are at least ten steps apart.
+    Every sample of `"auto"` is detailed, and else the first at or after steps 0, 1, 3, 7, 15, then ten steps apart.
 
     Args:
         sample_every: Positive integer or `"auto"`.
@@ -76,7 +76,7 @@ class Schedule:
     def sampled(self, step: int, detailed: bool = False) -> None:
         """Notes that `step` was sampled. Steps may be skipped, as `steps_per_execution` does."""
         if detailed:
-            self._next_detail = step + DETAIL_INTERVAL
+            self._next_detail = step + min(step + 1, DETAIL_INTERVAL)
         if self._interval is None:
             self._must = step < AUTO_INTERVAL
             self._next = 2 * step + 1 if self._must else step + AUTO_INTERVAL

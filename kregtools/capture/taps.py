@@ -31,6 +31,7 @@ def listening(model: keras.Model, recorder: Recorder) -> Iterator[None]:
     """Tells `recorder` of every layer called, loss computed and gradient applied inside the block."""
     outer = current()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(recorder.reader.taps())
         stack.enter_context(replaced(keras.Layer, "__call__", _layer_call))
         stack.enter_context(replaced(model, "compute_loss", _compute_loss))
         for optimizer in optimizers(model):
@@ -43,16 +44,6 @@ def listening(model: keras.Model, recorder: Recorder) -> Iterator[None]:
             yield
         finally:
             _listening.recorder = outer
-
-
-@contextlib.contextmanager
-def deaf() -> Iterator[None]:
-    """Nothing is listened to inside the block."""
-    outer, _listening.recorder = current(), None
-    try:
-        yield
-    finally:
-        _listening.recorder = outer
 
 
 @contextlib.contextmanager

@@ -106,7 +106,7 @@ class GraphSampler(Sampler):
             reader = GraphReader()
             recorder = Recorder(self._model, reader, self.details)
             recorder.data_given(batch)
-            with listening(self._model, recorder), _followed_gradients():
+            with listening(self._model, recorder):
                 logs = train_step(batch)
             if not recorder.has_seen_training:
                 raise NotWatchable("no layer and no optimizer is called inside its `train_step`")
@@ -273,6 +273,9 @@ class _Following(Reader):
     def follow(self, tensor: Any, tell: Callable[[Any], None]) -> Any:
         self._followed.append((tensor, tell))
         return tensor
+
+    def taps(self) -> contextlib.AbstractContextManager[Any]:
+        return _followed_gradients()
 
     def opened(self, tape: Any) -> None:
         self._open.append(tape)

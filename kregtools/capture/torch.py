@@ -36,6 +36,10 @@ def to_numpy(tensor: Any) -> np.ndarray:
 class TensorReader(Reader):
     """Reads tensors that have their values already; gradients are told by the hooks of the tensors themselves."""
 
+    def reachable(self, tensor: Any) -> bool:
+        # Inside `torch.func` a tensor stands for many, and its values are not its own.
+        return not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
     def read(self, tensor: Any) -> Any:
         return tensor.detach()
 

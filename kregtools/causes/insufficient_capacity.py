@@ -75,7 +75,8 @@ class InsufficientCapacity(CauseRule):
     def _over_regularized(self, record: Record) -> bool:
         rates = [layer["rate"] for layer in layers(record) if "Dropout" in layer["class"] and layer.get("rate")]
         penalty, value = record.series("", "loss", "penalty"), record.series("", "loss", "value")
-        heavy = bool(len(value)) and bool(penalty[-1] > 0.5 * value[-1])
+        shares = (penalty / value)[np.isfinite(penalty)]
+        heavy = bool(len(shares)) and bool(shares[-1] > 0.5)
         return heavy or max(rates, default=0.0) > 0.7
 
     def _remedy(self, hidden: list[dict[str, Any]], underfit: Symptom) -> Remedy:

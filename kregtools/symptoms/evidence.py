@@ -36,7 +36,8 @@ def intact(record: Record) -> np.ndarray:
     """The sampled steps, booleans, at which every weight was finite; what comes after says nothing of its own."""
     sound = np.ones(len(record.samples), dtype=bool)
     for layer, tensor in record.tensors("weight_nonfinite"):
-        sound &= ~(record.series(layer, tensor, "weight_nonfinite") > 0)
+        # Not every sample looks at the weights, and they do not recover.
+        sound &= ~np.logical_or.accumulate(record.series(layer, tensor, "weight_nonfinite") > 0)
     return sound
 
 
@@ -57,12 +58,16 @@ def kernel_gradients(record: Record) -> tuple[list[str], np.ndarray]:
 
 def data_loss(record: Record) -> np.ndarray:
     """The training loss by epoch without the regularization penalties that Keras adds to it."""
-    losses, values = record.log("loss"), record.series("", "loss", "value")
-    known = np.isfinite(values) & (values > 0)
+    losses, values, penalty = (
+        record.log("loss"),
+        record.series("", "loss", "value"),
+        record.series("", "loss", "penalty"),
+    )
+    known = np.isfinite(penalty) & (values > 0)
     if not known.any():
         return losses
     # Few steps are sampled, more of them early: a mean of the penalties themselves would exceed the mean loss.
-    share = np.clip(np.nan_to_num(record.series("", "loss", "penalty")[known] / values[known]), 0.0, 1.0)
+    share = np.clip(penalty[known] / values[known], 0.0, 1.0)
     ends = [int(record.steps[0]) - 1, *(int(entry["step"]) for entry in record.logs)]
     means = [
         np.interp(np.arange(start + 1, max(end, start + 1) + 1), record.steps[known], share).mean()

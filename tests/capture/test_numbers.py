@@ -222,7 +222,7 @@ def test_a_layer_called_twice_is_told_apart_by_call():
 
 
 @pytest.mark.parametrize("every", [1, 3, "auto"])
-def test_details_come_with_the_first_sample_and_then_with_every_tenth(every):
+def test_details_are_dense_at_first_and_then_ten_steps_apart(every):
     monitor = HealthMonitor(sample_every=every, verbose=0)
     run(Case(dense_net, arrays(epochs=13)), [monitor])
     frame = monitor.record.frame()
@@ -231,5 +231,5 @@ def test_details_come_with_the_first_sample_and_then_with_every_tenth(every):
     assert detailed[0] == sampled[0] == 0
     assert len(detailed) > 1 and set(detailed) <= set(sampled)
     if every != "auto":
-        assert min(np.diff(detailed)) >= 10
+        assert min(np.diff([step for step in detailed if step >= 15])) >= 10
         assert sampled == list(range(0, 65, every))
