@@ -97,7 +97,7 @@ class Recorder:
         self._cells = cells(model)
         self._calls: Counter[str] = Counter()
         self._scale: Any = None
-        self._loss_seen = False
+        self._inputs_seen, self._loss_seen = False, False
         self.seconds = 0.0
         self.taps: list[Tap] = []
         self.coverage = Coverage(model, details)
@@ -110,10 +110,9 @@ class Recorder:
 
     def data_given(self, batch: Any) -> None:
         """The batch that the step is about to be trained on."""
-        if self.details:
-            with self.noting_failure("", "its input"):
-                x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
-                self._tap_each("input", x, data.inputs)
+        with self.noting_failure("", "its input"):
+            x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            self._note_inputs(x)
 
     def layer_called(self, layer: keras.Layer, outputs: Any) -> Any:
         """A layer was called; returns what the step is to go on with."""
@@ -121,8 +120,9 @@ class Recorder:
             return self._note_outputs(layer, outputs)
         return outputs
 
-    def loss_computed(self, model: keras.Model, loss: Any, y: Any, y_pred: Any) -> None:
+    def loss_computed(self, model: keras.Model, loss: Any, x: Any, y: Any, y_pred: Any) -> None:
         with self.noting_failure("", "its loss"):
+            self._note_inputs(x)
             self._note_loss(model, loss, y, y_pred)
 
     def optimizer_applied(self, variables: Any, gradients: Any, before: Any, after: Any, scale: Any) -> None:
@@ -163,13 +163,13 @@ class Recorder:
     @contextlib.contextmanager
     def noting_failure(self, layer: str, what: str = "it") -> Iterator[None]:
         """Around everything that is done for watching's sake: what is unknown to us must not end the run."""
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), self.seconds
         try:
             yield
         except Exception as error:
             self.coverage.failed(layer, what, error)
         finally:
-            self.seconds += time.perf_counter() - began
+            self.seconds = spent + time.perf_counter() - began
 
     # ---- private
 
@@ -222,6 +222,11 @@ class Recorder:
         with self.noting_failure(name):
             self._tap(called, tensor_name, reduce.gradient, gradient, scaled=True)
             self.coverage.seen(name, "activation gradient")
+
+    def _note_inputs(self, x: Any) -> None:
+        if self.details and not self._inputs_seen:
+            self._inputs_seen = True
+            self._tap_each("input", x, data.inputs)
 
     def _note_loss(self, model: keras.Model, loss: Any, y: Any, y_pred: Any) -> None:
         if self._loss_seen or not self._reachable(loss):

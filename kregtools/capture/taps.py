@@ -106,7 +106,7 @@ def _compute_loss(model: keras.Model, compute_loss: Any) -> Any:
         recorder = current()
         if recorder is not None:
             seen = {**dict(zip(("x", "y", "y_pred"), args, strict=False)), **kwargs}
-            recorder.loss_computed(model, loss, seen.get("y"), seen.get("y_pred"))
+            recorder.loss_computed(model, loss, seen.get("x"), seen.get("y"), seen.get("y_pred"))
         return loss
 
     return listened

@@ -252,13 +252,14 @@ def _may_be_fused(layer: keras.Layer) -> bool:
 def _recorded(frame: Any) -> dict[str, set[str]]:
     """By layer: the activation, its gradient and the variables whose gradients are in the record."""
     seen: dict[str, set[str]] = {}
-    rows = frame[frame.statistic.isin(["rms", "gradient_norm"])][["layer", "tensor", "statistic"]].drop_duplicates()
+    counted = frame[frame.statistic.isin(["nonfinite", "gradient_nonfinite"])]
+    rows = counted[["layer", "tensor", "statistic"]].drop_duplicates()
     for layer, tensor, statistic in rows.itertuples(index=False):
         if not layer:
             continue
         of_activation = tensor.split(":")[0] == "activation"
         kinds = seen.setdefault(layer.split("#")[0], set())
-        if statistic == "gradient_norm":
+        if statistic == "gradient_nonfinite":
             kinds.add(GRADIENT if of_activation else tensor)
         elif of_activation:
             kinds.add(ACTIVATION)
