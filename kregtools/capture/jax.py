@@ -12,7 +12,8 @@ import jax
 import keras
 import numpy as np
 from jax import numpy as jnp
-from jax.extend.core import get_opaque_trace_state
+from jax.extend.core import get_opaque_trace_state  # pyright: ignore[reportMissingImports]
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
 from kregtools.capture.host import random_state_kept
 from kregtools.capture.recorder import Layout, Reader, Recorder, Tap
@@ -131,9 +132,7 @@ class FrameReader(Reader):
         if self._zeros is None:
             return tensor
         moved = tensor + next(self._zeros)
-        mask = getattr(tensor, "_keras_mask", None)
-        if mask is not None:
-            moved._keras_mask = mask
+        set_keras_mask(moved, get_keras_mask(tensor))
         return moved
 
     @contextlib.contextmanager

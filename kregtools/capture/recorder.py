@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 from keras import ops, tree
+from keras.src.backend.common.masking import get_keras_mask
 
 from kregtools.capture import data, reduce, sums
 from kregtools.capture.coverage import Coverage
@@ -194,7 +195,7 @@ class Recorder:
         if not self._reachable(tensor):
             self.coverage.missed(name, "it is called inside a loop, a branch or another transformation")
             return tensor
-        mask = getattr(tensor, "_keras_mask", None)
+        mask = get_keras_mask(tensor)
         mask = mask if mask is not None and self._reachable(mask) else None
         self._tap(called, tensor_name, lambda x, m: self._activation(layer, tensor_name, x, m), tensor, mask)
         self.coverage.seen(name, "activation")
