@@ -159,7 +159,7 @@ class Capture:
     def is_due(self) -> bool:
         """Whether the coming call of the train function is to be looked into."""
         last = self._last()
-        if not self._schedule.due(last, self._share()):
+        if not self._schedule.due(last, self._share):
             return False
         every = getattr(self.model.optimizer, "gradient_accumulation_steps", None)
         if not every or (self._first_step + last + 1) % every == 0 or self._waited >= every:

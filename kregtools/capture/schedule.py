@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 AUTO_INTERVAL = 100
@@ -60,14 +61,14 @@ class Schedule:
         if self._interval is None:
             self._next, self._must = 0, True
 
-    def due(self, step: int, share: float = 0.0) -> bool:
+    def due(self, step: int, share: Callable[[], float] = float) -> bool:
         """Whether `step` is to be sampled.
 
         Args:
             step: The step, counted from the beginning of this fit.
-            share: The share of this fit's time that was spent on watching so far.
+            share: Tells the share of this fit's time that was spent on watching so far.
         """
-        return step >= self._next and (self._must or share <= self._budget)
+        return step >= self._next and (self._must or share() <= self._budget)
 
     def detailed(self, step: int) -> bool:
         """Whether the sample at `step` is to have details."""
