@@ -178,7 +178,8 @@ class FitDiagnosis(keras.callbacks.Callback):
     def _last_step(self, epoch: int) -> int:
         optimizer = self.model.optimizer
         if optimizer is not None and optimizer.built:
-            return int(keras.ops.subtract(optimizer.iterations, 1))
+            before: Any = keras.ops.subtract(optimizer.iterations, 1)
+            return int(before)
         return (epoch + 1) * (self.params.get("steps") or 1) - 1
 
     def _add_to(self, logs: dict[str, float]) -> None:

@@ -44,7 +44,7 @@ class Dispatcher:
         self._history = weakref.ref(model.history) if getattr(model, "history", None) is not None else None
 
     def __call__(self, *args: Any) -> Any:
-        model = self._model()
+        model: Any = self._model()
         if self.is_stale(model):
             model.train_function = self.plain
             return self.plain(*args)
@@ -205,7 +205,7 @@ class Capture:
         self._schedule.sampled(last, detailed)
         if sample.why_not is not None:
             self._give_up(sample.why_not)
-        if sample.payload is None or sample.why_not is not None:
+        if sample.payload is None or sample.sampler is None or sample.why_not is not None:
             return
         self._watching[detailed] = sample.sampler
         step = self._first_step + (last if sample.sampler.sees_last else first)

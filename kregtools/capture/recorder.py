@@ -117,7 +117,7 @@ class Recorder:
 
     def layer_called(self, layer: keras.Layer, outputs: Any) -> Any:
         """A layer was called; returns what the step is to go on with."""
-        with self.noting_failure(self._layers.get(id(layer), layer.name)):
+        with self.noting_failure(self._layers.get(id(layer), str(layer.name))):
             return self._note_outputs(layer, outputs)
         return outputs
 
@@ -216,7 +216,8 @@ class Recorder:
             found = sums.activation(x, saturated) if mask is None else reduce.activation(x, saturated, mask)
         if tensor == "activation" and is_relu(layer) and len(x.shape) > 1 and x.shape[-1]:
             found[FIRING] = reduce.firing(x, mask)
-            found["rows"] = ops.shape(x)[0]
+            rows: Any = ops.shape(x)
+            found["rows"] = rows[0]
         return found
 
     def _note_gradient(self, name: str, called: str, tensor_name: str, gradient: Any) -> None:

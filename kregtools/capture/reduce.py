@@ -12,11 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import ops
+from keras import ops as _ops
 
 DECADES = tuple(range(-9, 3))
 MAGNITUDES = ("magnitude_below_1e-9", *(f"magnitude_1e{decade}" for decade in DECADES))
 SKETCHED = 16_384
+# What these return, Keras types as one backend's tensor or nothing.
+ops: Any = _ops
+
 # From here on, the rows of a tensor are long enough to be summed one by one.
 LONG_ROW = 16
 SMALL = 4096

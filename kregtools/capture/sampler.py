@@ -42,7 +42,7 @@ class Sample(NamedTuple):
     seconds: float = float("nan")
     plain_seconds: float = float("nan")
     traced: bool = False
-    sampler: Any = None
+    sampler: Sampler | None = None
     why_not: str | None = None
 
 

@@ -50,9 +50,9 @@ def some_rows(x: Any) -> Any:
     width = math.prod(x.shape[1:]) if len(x.shape) > 1 and None not in x.shape[1:] else 0
     if width < WIDE_ROW:
         return x
-    rows: Any = ops.shape(x)[0]
+    shape: Any = ops.shape(x)
     most = max(MOST_VALUES // width, 1)
-    return x[:: ops.maximum(-(-rows // most), 1)]
+    return x[:: ops.maximum(-(-shape[0] // most), 1)]
 
 
 def gradient(g: Any) -> dict[str, Any]:

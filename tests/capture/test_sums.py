@@ -1,0 +1,73 @@
+"""The cheap statistics, against NumPy in float64."""
+
+import keras
+import numpy as np
+import pytest
+
+from kregtools.capture import sums
+
+RNG = np.random.default_rng(0)
+SHAPES = [(7,), (64, 10), (32, 8, 8, 3), (1, 2048)]
+
+
+def measured(found: dict) -> dict[str, float]:
+    keys = [("layer", "tensor", name) for name in found]
+    values = np.array([keras.ops.convert_to_numpy(value) for value in found.values()])
+    keys, values = sums.statistics(keys, values)
+    return dict(zip([key[2] for key in keys], values.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("mean", [0.0, 3.0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_activations(shape, mean):
+    x = np.maximum(RNG.normal(mean, 1.0, size=shape), 0).astype("float32")
+    a = x.astype(float)
+    assert measured(sums.activation(keras.ops.convert_to_tensor(x))) == pytest.approx(
+        {
+            "mean": a.mean(),
+            "std": a.std(),
+            "rms": np.sqrt((a**2).mean()),
+            "min": a.min(),
+            "max": a.max(),
+            "zero_fraction": (a == 0).mean(),
+            "nonfinite": 0,
+            "count": a.size,
+        },
+        rel=1e-5,
+        abs=1e-7,
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gradients(shape):
+    g = RNG.normal(size=shape).astype("float32")
+    found = measured(sums.gradient(keras.ops.convert_to_tensor(g)))
+    norm = np.linalg.norm(g.astype(float))
+    assert found["gradient_norm"] == pytest.approx(norm, rel=1e-5)
+    assert found["gradient_rms"] == pytest.approx(norm / np.sqrt(g.size), rel=1e-5)
+    assert found["gradient_nonfinite"] == 0
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_noticed(wrong):
+    x = RNG.normal(size=(8, 8)).astype("float32")
+    x[3, 5] = wrong
+    x = keras.ops.convert_to_tensor(x)
+    assert measured(sums.activation(x))["nonfinite"] == 1
+    assert measured(sums.gradient(x))["gradient_nonfinite"] == 1
+    assert measured(sums.loss(x))["nonfinite"] == 1
+
+
+def test_of_a_large_tensor_some_rows_are_taken():
+    wide, narrow = np.zeros((100, 4096), "float32"), np.zeros((100_000, 8), "float32")
+    assert sums.some_rows(keras.ops.convert_to_tensor(wide)).shape == (15, 4096)  # every seventh
+    assert sums.some_rows(keras.ops.convert_to_tensor(wide[:16])).shape == (16, 4096)
+    assert sums.some_rows(keras.ops.convert_to_tensor(narrow)).shape == narrow.shape
+
+
+def test_what_follows_of_several_samples_is_that_of_each():
+    keys = [("a", "activation", name) for name in ("other", *sums.activation(keras.ops.ones((2, 2))))]
+    values = RNG.random((5, len(keys)))
+    found, together = sums.statistics(keys, values)
+    assert [key[2] for key in found] == ["other", *sums.ACTIVATION]
+    np.testing.assert_array_equal(together, [sums.statistics(keys, row)[1] for row in values])
