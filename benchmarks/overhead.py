@@ -94,7 +94,9 @@ def text(rows: int) -> tuple[keras.Model, np.ndarray, np.ndarray]:
 
 
 def deep(rows: int, depth: int = 1000) -> tuple[keras.Model, np.ndarray, np.ndarray]:
-    model = keras.Sequential([keras.Input((8,)), *(layers.Dense(8, "relu") for _ in range(depth))])
+    # In blocks, as Keras walks the layers of one model by recursion.
+    blocks = [keras.Sequential([layers.Dense(8, "relu") for _ in range(100)]) for _ in range(depth // 100)]
+    model = keras.Sequential([keras.Input((8,)), *blocks])
     return model, _numbers(rows, 8), _labels(rows, 8)
 
 
