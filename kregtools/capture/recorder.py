@@ -45,9 +45,9 @@ class Reader:
         """Whether the tensor can be read where the step ends."""
         return True
 
-    def read(self, tensor: Any) -> Any:
-        """A tensor of the same value that may be used freely."""
-        return tensor
+    def read(self, tensor: Any, rows: int | None = None) -> Any:
+        """A tensor of the same value, or its first rows, that may be used freely."""
+        return tensor if rows is None else tensor[:rows]
 
     def follow(self, tensor: Any, tell: Callable[[Any], None]) -> Any:
         """Asks that `tell` be called with the gradient of the tensor; returns what to use in its place."""
@@ -197,7 +197,8 @@ class Recorder:
             return tensor
         mask = get_keras_mask(tensor)
         mask = mask if mask is not None and self._reachable(mask) else None
-        self._tap(called, tensor_name, lambda x, m: self._activation(layer, tensor_name, x, m), tensor, mask)
+        rows = None if self.details or mask is not None else sums.enough_rows(tensor.shape)
+        self._tap(called, tensor_name, lambda x, m: self._activation(layer, tensor_name, x, m), tensor, mask, rows=rows)
         self.coverage.seen(name, "activation")
         if not self.details:
             return tensor
@@ -212,7 +213,6 @@ class Recorder:
         if self.details:
             found: Statistics = {**reduce.activation(x, saturated, mask), **reduce.magnitudes(x, mask)}
         else:
-            x = x if mask is not None else sums.some_rows(x)
             found = sums.activation(x, saturated) if mask is None else reduce.activation(x, saturated, mask)
         if tensor == "activation" and is_relu(layer) and len(x.shape) > 1 and x.shape[-1]:
             found[FIRING] = reduce.firing(x, mask)
@@ -267,10 +267,16 @@ class Recorder:
         return sums.gradient(gradient)
 
     def _tap(
-        self, layer: str, tensor: str, how: Callable[..., Statistics], *arguments: Any, scaled: bool = False
+        self,
+        layer: str,
+        tensor: str,
+        how: Callable[..., Statistics],
+        *arguments: Any,
+        scaled: bool = False,
+        rows: int | None = None,
     ) -> None:
         def compute() -> Statistics:
-            return how(*(argument if argument is None else self.reader.read(argument) for argument in arguments))
+            return how(*(argument if argument is None else self.reader.read(argument, rows) for argument in arguments))
 
         tap = Tap(layer, tensor, compute, scaled)
         if self.reader.at_once:

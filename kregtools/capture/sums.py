@@ -19,9 +19,7 @@ from kregtools.capture import reduce
 
 Key = tuple[str, str, str]
 
-MOST_VALUES = 65_536
-# Tensors of narrower rows are small, or of many rows; taking some costs more than it saves.
-WIDE_ROW = 2_048
+MOST_VALUES = 32_768
 
 # Whether there are values that are not finite, not how many: that takes another pass over the tensor.
 ACTIVATION = ("mean", "std", "rms", "min", "max", "zero_fraction", "nonfinite", "count")
@@ -45,14 +43,15 @@ def activation(x: Any, saturated: str | None = None) -> dict[str, Any]:
     return found
 
 
-def some_rows(x: Any) -> Any:
-    """Evenly spaced rows of a large tensor, about 65,536 values of it or one row."""
-    width = math.prod(x.shape[1:]) if len(x.shape) > 1 and None not in x.shape[1:] else 0
-    if width < WIDE_ROW:
-        return x
-    shape: Any = ops.shape(x)
-    most = max(MOST_VALUES // width, 1)
-    return x[:: shape[0] // (most + 1) + 1]  # at least 1, for a batch without rows too
+def enough_rows(shape: Sequence[int | None]) -> int | None:
+    """How many rows of a tensor are enough for its statistics, about 32,768 values; `None` if all are.
+
+    The first ones are as good as any others of a batch, and are had without copying.
+    """
+    if len(shape) < 2 or None in shape[1:]:
+        return None
+    most = max(MOST_VALUES // max(math.prod(shape[1:]), 1), 1)
+    return most if shape[0] is None or shape[0] > most else None
 
 
 def gradient(g: Any) -> dict[str, Any]:

@@ -40,8 +40,8 @@ class TensorReader(Reader):
         # Inside `torch.func` a tensor stands for many, and its values are not its own.
         return not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
-    def read(self, tensor: Any) -> Any:
-        return tensor.detach()
+    def read(self, tensor: Any, rows: int | None = None) -> Any:
+        return super().read(tensor.detach(), rows)
 
     def follow(self, tensor: Any, tell: Callable[[Any], None]) -> Any:
         if tensor.requires_grad:

@@ -14,6 +14,7 @@ from watched import ACTIVATION, GRADIENT, Case, X, Y, differences, gaps, is_as_b
 
 from kregtools.callbacks import HealthMonitor
 from kregtools.capture.capture import Capture
+from kregtools.capture.recorder import Recorder
 from kregtools.errors import NotWatchable
 
 
@@ -88,6 +89,20 @@ def test_weights_that_no_optimizer_moves_are_listed():
     table = watching.coverage
     assert (table.watched.str.split(", ").str[0] == ACTIVATION).all()
     assert table.reason.str.contains("no optimizer was seen that updates its").all()
+
+
+@pytest.mark.parametrize("moment", ["data_given", "listening", "finish"])
+def test_a_failure_of_ours_while_tracing_costs_nothing_but_the_statistics(moment, monkeypatch):
+    """The trace that fails is the one that creates the weights of a model that is not built, and the metrics."""
+
+    def fails(*_):
+        raise ValueError("planted")
+
+    if moment == "listening":
+        monkeypatch.setattr("kregtools.capture.tensorflow.listening", fails)
+    else:
+        monkeypatch.setattr(Recorder, moment, fails)
+    told_once(STRUCTURES["not built"], "tracing it failed \\(ValueError: planted\\)")
 
 
 class Remade(keras.Model):
