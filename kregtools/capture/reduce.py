@@ -85,16 +85,24 @@ def gradient(g: Any) -> dict[str, Any]:
 
 
 def update(before: Any, after: Any) -> dict[str, Any]:
-    """Norms of a variable before the step and of the step itself, their ratio, and what is not finite after it."""
+    """Norms of a variable before the step and of the step itself, their ratio, and what is not finite after it.
+
+    Of a kernel also `unit_spread`: how far its units, along the last axis, are from their mean, as a share of its rms:
+    0 where all are the same, 1 where they have nothing in common.
+    """
     before, after = ops.cast(before, "float32"), ops.cast(after, "float32")
-    change = _sum_of_squares(after - before)
-    weight_norm, update_norm = ops.sqrt(_sum_of_squares(before)), ops.sqrt(change)
-    return {
+    change, weights = _sum_of_squares(after - before), _sum_of_squares(before)
+    weight_norm, update_norm = ops.sqrt(weights), ops.sqrt(change)
+    found = {
         "weight_norm": weight_norm,
         "update_norm": update_norm,
         "update_ratio": update_norm / weight_norm,
         "weight_nonfinite": _nonfinite_if_any(after, change),
     }
+    if len(before.shape) > 1 and before.shape[-1] > 1:
+        apart = _sum_of_squares(before - ops.mean(before, axis=-1, keepdims=True))
+        found["unit_spread"] = ops.sqrt(apart / weights)
+    return found
 
 
 def loss(value: Any) -> dict[str, Any]:

@@ -142,7 +142,7 @@ class GraphSampler(Sampler):
             return Sample(result, None, why_not="its `make_train_function` does not use `train_step`")
         if not result[WATCH]:
             return Sample(result["logs"], None, why_not=self._why_not)
-        payload = {**result[WATCH], **{name: variable.read_value() for name, variable in self._outbox.items()}}
+        payload = {**result[WATCH], **{name: variable.value() for name, variable in self._outbox.items()}}
         return Sample(result["logs"], Payload(self._layouts, payload["layout"], payload["values"], payload["firing"]))
 
     def _prepare(self, *args: Any) -> str | None:

@@ -178,9 +178,19 @@ def test_update(shape):
     after = np.asarray(before + sample(shape), "float32")
     step = np.sqrt(((after.astype("float64") - before) ** 2).sum())
     norm = np.sqrt((before.astype("float64") ** 2).sum())
-    assert numbers(reduce.update(tensor(before), tensor(after))) == pytest.approx(
+    found = numbers(reduce.update(tensor(before), tensor(after)))
+    if len(shape) > 1:
+        apart = before.astype("float64") - before.astype("float64").mean(axis=-1, keepdims=True)
+        assert found.pop("unit_spread") == pytest.approx(np.sqrt((apart**2).sum()) / norm, rel=1e-5)
+    assert found == pytest.approx(
         {"weight_norm": norm, "update_norm": step, "update_ratio": step / norm, "weight_nonfinite": 0}, rel=1e-5
     )
+
+
+def test_units_that_are_all_the_same_have_no_spread():
+    column = np.asarray(sample((64, 1)))
+    found = numbers(reduce.update(tensor(np.repeat(column, 8, axis=1)), tensor(np.repeat(column, 8, axis=1))))
+    assert found["unit_spread"] < 1e-6
 
 
 def test_update_of_weights_that_were_zero_has_no_ratio():
