@@ -208,9 +208,13 @@ def healthy(data: Any, model: Any, compile_with: Any = None, validated: bool = T
     return Program("healthy", data, model, compile_with or compiled(), {"epochs": 15, **fit}, validated=validated)
 
 
-def fitted(kind: str, data: Any, model: Any, compile_with: Any, causes: frozenset[str], **fit: Any) -> Program:
+def fitted(
+    kind: str, data: Any, model: Any, compile_with: Any, causes: frozenset[str], consequences: str = "", **fit: Any
+) -> Program:
     """A program that overfits or underfits."""
-    return Program(kind, data, model, compile_with, {"epochs": 30, **fit}, _names(kind), causes)
+    # A network that fits nothing at all is at the loss of a constant, and may do no more than predict one.
+    true = "no_learning constant_output " + consequences if kind == "underfit" else consequences
+    return Program(kind, data, model, compile_with, {"epochs": 30, **fit}, _names(kind, *true.split()), causes)
 
 
 def faulty(data: Any, model: Any, compile_with: Any, symptoms: str, causes: str, **fit: Any) -> Program:
@@ -226,8 +230,10 @@ def one(inputs: int, hidden: tuple[int, ...] = (32, 32), last: str | None = None
 
 
 STUCK = "no_learning constant_output underfit slow_convergence loss_metric_mismatch"
+# What follows from a step that was too large, and is true as well: dead units pass no gradient on.
 BLOWN = (
-    "nonfinite exploding_gradient diverging_loss large_update dead_relu no_learning oscillating_loss constant_output"
+    "nonfinite exploding_gradient diverging_loss large_update dead_relu no_learning oscillating_loss constant_output "
+    "underfit vanishing_gradient saturated_activation loss_metric_mismatch"
 )
 SMALL_SGD = compiled(optimizer=lambda: sgd(0.05))
 MOMENTUM = compiled(optimizer=lambda: sgd(0.05, momentum=0.9))
@@ -263,7 +269,7 @@ PROGRAMS: dict[str, Program] = {
         digits, lambda: mlp(dropout=0.3), compiled(optimizer=lambda: adam(1e-3)), epochs=60, batch_size=64
     ),
     "digits, sparse": healthy(
-        digits, lambda: mlp(hidden=(256, 128), bias_initializer=keras.initializers.Constant(-0.3)), epochs=15
+        digits, lambda: mlp(hidden=(256, 128), bias_initializer=keras.initializers.Constant(-0.1)), epochs=15
     ),
     "digits, autoencoder": healthy(
         lambda seed: _itself(digits(seed)), lambda: mlp(hidden=(32,), outputs=64, last="sigmoid"), compiled(SQUARED)
@@ -311,9 +317,22 @@ PROGRAMS: dict[str, Program] = {
     "circles, linear layers": fitted(
         "underfit", circles, one(2, (16, 16), "sigmoid", activation=None), compiled(BINARY), TOO_SMALL
     ),
-    "digits, one unit": fitted("underfit", digits, lambda: mlp(hidden=(1,), activation="tanh"), compiled(), TOO_SMALL),
+    "digits, one unit": fitted(
+        "underfit",
+        digits,
+        lambda: mlp(hidden=(1,), activation="tanh"),
+        compiled(optimizer=lambda: adam(0.02)),
+        TOO_SMALL,
+        epochs=60,
+    ),
+    # What is dropped nearly always is off, and passes no gradient on.
     "digits, dropout .95": fitted(
-        "underfit", digits, lambda: mlp(hidden=(16, 16), dropout=0.95), compiled(), _names("over_regularization")
+        "underfit",
+        digits,
+        lambda: mlp(hidden=(16, 16), dropout=0.95),
+        compiled(),
+        _names("over_regularization"),
+        consequences="dead_relu vanishing_gradient",
     ),
     "digits, L2 of 1": fitted(
         "underfit",
@@ -321,6 +340,7 @@ PROGRAMS: dict[str, Program] = {
         lambda: mlp(kernel_regularizer=keras.regularizers.L2(1.0)),
         compiled(),
         _names("over_regularization"),
+        consequences="large_update dead_relu",  # the penalty takes all weights away
     ),
     # faults
     "rate too high": faulty(digits, mlp, compiled(optimizer=lambda: sgd(20.0)), BLOWN, "lr_too_high"),
@@ -332,7 +352,11 @@ PROGRAMS: dict[str, Program] = {
     "rate too low, Adam": faulty(digits, mlp, compiled(optimizer=lambda: adam(1e-7)), STUCK, "lr_too_low"),
     "negative rate": faulty(digits, mlp, compiled(optimizer=lambda: sgd(-0.05)), BLOWN, "negative_lr"),
     "zeros": faulty(
-        digits, lambda: mlp(kernel_initializer="zeros"), compiled(), STUCK + " symmetric_units dead_relu", "bad_init"
+        digits,
+        lambda: mlp(kernel_initializer="zeros"),
+        compiled(),
+        STUCK + " symmetric_units dead_relu vanishing_gradient",
+        "bad_init",
     ),
     "all the same": faulty(
         digits,
@@ -354,8 +378,8 @@ PROGRAMS: dict[str, Program] = {
         digits,
         lambda: mlp(hidden=(64,) * 10, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01)),
         MOMENTUM,
-        STUCK + " vanishing_gradient",
-        "bad_init",
+        STUCK + " vanishing_gradient dead_relu",
+        "bad_init missing_normalization_layer",
     ),
     "deep sigmoid": faulty(
         digits,
@@ -382,7 +406,7 @@ PROGRAMS: dict[str, Program] = {
         digits,
         lambda: mlp(bias_initializer=keras.initializers.Constant(-10.0)),
         compiled(),
-        STUCK + " dead_relu",
+        STUCK + " dead_relu vanishing_gradient",
         "bad_init",
     ),
     "raw inputs": faulty(
@@ -470,7 +494,7 @@ PROGRAMS: dict[str, Program] = {
         with_inputs(digits, with_nan),
         mlp,
         compiled(),
-        "nonfinite no_learning constant_output",
+        "nonfinite no_learning constant_output underfit",
         "unsafe_numerics unnormalized_input",
     ),
     "logarithm of zero": faulty(

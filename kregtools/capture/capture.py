@@ -152,7 +152,7 @@ class Capture:
             self._first_step = step
         self.epoch = epoch
         self._epoch_end = self.steps + steps if steps else math.inf
-        self._schedule.begin_epoch()
+        self._schedule.begin_epoch(self.steps, steps)
         if self.given_up is None:
             self.refresh()
 

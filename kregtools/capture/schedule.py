@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
 AUTO_INTERVAL = 100
 DETAIL_INTERVAL = 10
+# Multiples of it fall evenly between whole numbers, however many there are.
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 class Schedule:
     """Decides which steps are sampled, and which of the samples are detailed.
 
     An integer samples every so many steps. `"auto"` samples steps 0, 1, 3, 7, 15, … while training changes fastest,
-    then every hundredth, and the first step of every epoch; of these, the hundredths wait until the time spent
-    watching is within the budget again.
+    then every hundredth, and one step of every epoch, never at the same place: with a fixed seed, Keras shuffles into
+    the same order each time; nor the last, which is often smaller. The hundredths wait until the time spent watching
+    is within the budget again.
 
     Every sample of `"auto"` is detailed, and else the first at or after steps 0, 1, 3, 7, 15, then ten steps apart.
 
@@ -54,12 +58,19 @@ class Schedule:
     def reset(self) -> None:
         """Starts again at step 0."""
         self._next, self._must = 0, True
+        self._next_of_epoch, self._epochs = math.inf, 0
         self._next_detail = 0
 
-    def begin_epoch(self) -> None:
-        """Makes the next step due, so that no epoch passes unseen."""
+    def begin_epoch(self, step: int = 0, steps: int | None = None) -> None:
+        """Makes one step of the epoch due, so that none passes unseen.
+
+        Args:
+            step: Its first step, counted from the beginning of this fit.
+            steps: How many it has, if that is known.
+        """
         if self._interval is None:
-            self._next, self._must = 0, True
+            self._next_of_epoch = step + int(self._epochs * GOLDEN_RATIO % 1 * ((steps or 1) - 1))
+            self._epochs += 1
 
     def due(self, step: int, share: Callable[[], float] = float) -> bool:
         """Whether `step` is to be sampled.
@@ -68,7 +79,7 @@ class Schedule:
             step: The step, counted from the beginning of this fit.
             share: Tells the share of this fit's time that was spent on watching so far.
         """
-        return step >= self._next and (self._must or share() <= self._budget)
+        return step >= self._next_of_epoch or (step >= self._next and (self._must or share() <= self._budget))
 
     def detailed(self, step: int) -> bool:
         """Whether the sample at `step` is to have details."""
@@ -78,6 +89,7 @@ class Schedule:
         """Notes that `step` was sampled. Steps may be skipped, as `steps_per_execution` does."""
         if detailed:
             self._next_detail = step + min(step + 1, DETAIL_INTERVAL)
+        self._next_of_epoch = math.inf
         if self._interval is None:
             self._must = step < AUTO_INTERVAL
             self._next = 2 * step + 1 if self._must else step + AUTO_INTERVAL

@@ -35,7 +35,7 @@ class InsufficientCapacity(CauseRule):
     """
 
     name = "insufficient_capacity"
-    explains = ("underfit",)
+    explains = ("underfit", "no_learning")
     SICK: ClassVar = (
         example(
             logs=UNDERFIT,
@@ -55,7 +55,7 @@ class InsufficientCapacity(CauseRule):
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        if set(symptoms) - {"underfit"} or self._over_regularized(record):
+        if "underfit" not in symptoms or set(symptoms) - set(self.explains) or self._over_regularized(record):
             return None
         if symptoms["underfit"].evidence["ratio"] > CONSTANT or not _at_rest(data_loss(record)):
             return None
@@ -67,13 +67,15 @@ class InsufficientCapacity(CauseRule):
         size = f"{parameters:,} parameters" if parameters else "its size"
         return self.found(
             symptoms,
-            0.6 if hidden else 0.75,
+            0.4 if "no_learning" in symptoms else 0.6 if hidden else 0.75,
             f"Gradients and steps are sound and nothing regularizes strongly: with {size} the network fits no better.",
             self._remedy(hidden, symptoms["underfit"]),
         )
 
     def _over_regularized(self, record: Record) -> bool:
-        rates = [layer["rate"] for layer in layers(record) if "Dropout" in layer["class"] and layer.get("rate")]
+        rates = [
+            layer["rate"] for layer in layers(record) if "Dropout" in str(layer.get("class")) and layer.get("rate")
+        ]
         penalty, value = record.series("", "loss", "penalty"), record.series("", "loss", "value")
         shares = (penalty / value)[np.isfinite(penalty)]
         heavy = bool(len(shares)) and bool(shares[-1] > 0.5)
@@ -82,7 +84,7 @@ class InsufficientCapacity(CauseRule):
     def _remedy(self, hidden: list[dict[str, Any]], underfit: Symptom) -> Remedy:
         sized = [layer for layer in hidden if layer.get("units")]
         if sized:
-            text = f"Give {joined([layer['name'] for layer in sized])} {WIDER} times the units"
+            text = f"Give {joined([str(layer.get('name')) for layer in sized])} {WIDER} times the units"
             lines = [layer_code(layer, units=WIDER * layer["units"]) for layer in sized]
         else:
             text = "Add a hidden layer before the output"

@@ -29,7 +29,10 @@ class LrTooHigh(CauseRule):
     """
 
     name = "lr_too_high"
-    explains = ("nonfinite", "exploding_gradient", "dead_relu", "vanishing_gradient", "underfit")
+    explains = (
+        *("nonfinite", "exploding_gradient", "dead_relu", "vanishing_gradient", "underfit"),
+        *("diverging_loss", "oscillating_loss", "no_learning", "large_update"),
+    )
     SICK: ClassVar = (
         example(
             series={
@@ -54,15 +57,15 @@ class LrTooHigh(CauseRule):
         began = [s.first_step for name, s in symptoms.items() if name in self.explains and s.first_step is not None]
         before = ratios[record.steps <= min(began)] if began else ratios
         ratio = largest(before)
-        if not ratio > LARGE_UPDATE:
+        learning_rate = optimizer(record).get("learning_rate")
+        if not ratio > LARGE_UPDATE or (learning_rate or 0.0) < 0:
             return None
         first = largest(ratios[np.argmax(np.nanmax(np.nan_to_num(ratios), axis=1) > LARGE_UPDATE)])
         layer = layers[int(np.nanargmax(np.nanmax(np.nan_to_num(before), axis=0)))]
-        learning_rate = optimizer(record).get("learning_rate")
         lower = _lower(learning_rate, first)
         return self.found(
             symptoms,
-            confidence=min(0.95, 0.5 + 0.2 * math.log10(ratio / LARGE_UPDATE)),
+            confidence=min(0.85, 0.5 + 0.2 * math.log10(ratio / LARGE_UPDATE)),
             reason=f"A single step changed the kernel of {layer} by {ratio:.3g} times its own norm; "
             f"about {HEALTHY_UPDATE:g} is healthy, and more than {LARGE_UPDATE:g} is not.",
             remedy=Remedy(

@@ -54,22 +54,26 @@ class MissingRegularization(CauseRule):
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        rates = [layer["rate"] for layer in layers(record) if "Dropout" in layer["class"] and layer.get("rate")]
+        rates = [
+            layer["rate"] for layer in layers(record) if "Dropout" in str(layer.get("class")) and layer.get("rate")
+        ]
         penalized = any(layer.get("regularized") for layer in layers(record))
         if penalized and rates and max(rates) >= STRONG_RATE:
             return None
         present = [f"dropout {max(rates):g}"] if rates else []
         present += ["a weight penalty"] if penalized else []
+        # What was learned by heart where nothing generalizes, or the validation set is another one, is no lack of it.
+        elsewhere = {"no_generalization", "train_val_mismatch"} & set(symptoms)
         return self.found(
             symptoms,
-            0.6 if present else 0.9,
+            0.3 if elsewhere else 0.6 if present else 0.9,
             f"The network has {'only ' + ' and '.join(present) if present else 'no dropout and no weight penalty'}.",
             self._remedy(record, symptoms["overfit"], rates, penalized),
         )
 
     def _remedy(self, record: Record, overfit: Symptom, rates: list[float], penalized: bool) -> Remedy:
         hidden = hidden_layers(record)
-        where = joined([layer["name"] for layer in hidden]) if hidden else "the hidden layers"
+        where = joined([str(layer.get("name")) for layer in hidden]) if hidden else "the hidden layers"
         dropout = f"Dropout({STRONG_RATE:g}) after {where}"
         penalty = f"an L2 penalty of {PENALTY:g} on the kernels of {where}"
         missing = ([dropout] if max(rates, default=0) < STRONG_RATE else []) + ([] if penalized else [penalty])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -35,9 +36,9 @@ def require_epochs(record: Record, least: int = LEAST_EPOCHS) -> None:
 def intact(record: Record) -> np.ndarray:
     """The sampled steps, booleans, at which every weight was finite; what comes after says nothing of its own."""
     sound = np.ones(len(record.samples), dtype=bool)
-    for layer, tensor in record.tensors("weight_nonfinite"):
+    for tensor in dict.fromkeys(tensor for _, tensor in record.tensors("weight_nonfinite")):
         # Not every sample looks at the weights, and they do not recover.
-        sound &= ~np.logical_or.accumulate(record.series(layer, tensor, "weight_nonfinite") > 0)
+        sound &= ~np.logical_or.accumulate((record.matrix(tensor, "weight_nonfinite")[1] > 0).any(axis=1))
     return sound
 
 
@@ -100,3 +101,56 @@ def first_step(record: Record, shown: np.ndarray) -> int:
 def _first(values: np.ndarray) -> float:
     finite = values[np.isfinite(values)]
     return float(finite[0]) if len(finite) else float("nan")
+
+
+def require_details(record: Record) -> None:
+    """Refuses a record that holds the gradients of kernels, but nothing of the kernels themselves."""
+    measured = ("weight_norm", "update_ratio", "unit_spread")
+    kernels = record.matrix("kernel", "gradient_rms")[0]
+    if kernels and not any(record.matrix("kernel", statistic)[0] for statistic in measured):
+        raise CannotCheckError("the weights were not measured: leave `details` of HealthMonitor on")
+
+
+CONTAINERS = ("Sequential", "Functional")
+# Layers that hand on every value they are given.
+PASSING = ("Dropout", "Flatten", "Reshape", "Permute")
+
+
+def layer_facts(record: Record) -> dict[str, dict[str, Any]]:
+    """The facts of every layer that is no model by itself, by name."""
+    facts = record.facts.get("layers") or []
+    return {layer["name"]: layer for layer in facts if layer.get("class") not in CONTAINERS and layer.get("name")}
+
+
+def sources(record: Record) -> dict[str, list[str]]:
+    """The layers that feed each layer; where the graph is not known, the one before it."""
+    found: dict[str, list[str]] = {}
+    before: list[str] = []
+    for name, layer in layer_facts(record).items():
+        inbound = layer.get("inbound")
+        found[name], before = before if inbound is None else inbound, [name]
+    return found
+
+
+def consumers(record: Record) -> dict[str, list[str]]:
+    """The layers that each layer feeds, past those that only hand on what they are given."""
+    facts, fed_by = layer_facts(record), sources(record)
+    found: dict[str, list[str]] = {name: [] for name in fed_by}
+    for name in reversed(fed_by):
+        onward = found[name] if facts[name].get("class") in PASSING else [name]
+        for source in fed_by[name]:
+            found.setdefault(source, []).extend(onward)
+    return found
+
+
+def output_layers(record: Record) -> set[str]:
+    """The layers that the outputs come from, with what only shapes them; the last one where that is not known."""
+    facts, fed_by = layer_facts(record), sources(record)
+    named = [output.get("layer") for output in record.facts.get("outputs") or []]
+    pending, found = [name for name in named if name in facts] or list(facts)[-1:], set()
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += [] if facts.get(name, {}).get("weights") else fed_by.get(name, [])
+    return found

@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
-from kregtools.symptoms.evidence import first_step, kernel_gradients, require_samples
+from kregtools.symptoms.curves import steadily_falling
+from kregtools.symptoms.evidence import data_loss, first_step, kernel_gradients, require_samples
 from kregtools.symptoms.symptom import Symptom, SymptomRule
 
 GROWTH = 100.0
@@ -27,7 +28,8 @@ class ExplodingGradient(SymptomRule):
 
     How it is detected: at a sampled step the norm of all kernels' gradients is above 10 and either more than 100
     times what it was at the first one, or more than 1000 times the norm of the kernels themselves, or the RMS
-    gradient of the first kernel is more than 1000 times that of the last (it grows on its way down).
+    gradient of the first kernel is more than 1000 times that of the last (it grows on its way down). A loss that
+    falls steadily all the same has large gradients because it is large.
 
     Why it matters: one such step throws the weights away from everything learned so far.
 
@@ -49,6 +51,7 @@ class ExplodingGradient(SymptomRule):
         example(series=_norms(0.01, 0.02, 5.0, 0.1)),
         example(series={**_norms(300.0, 200.0), ("dense", "kernel", "weight_norm"): [20.0, 20.0]}),
         example(series=_norms(300.0, 200.0, 100.0, 50.0)),
+        example(logs={"loss": [2.65e7, 2.64e7, 2.63e7, 2.62e7]}, series=_norms(1e5, 2e6, 3e7, 8e7)),
     )
 
     def check(self, record: Record) -> Symptom | None:
@@ -63,7 +66,7 @@ class ExplodingGradient(SymptomRule):
             f"as large in {layers[0]} as in {layers[-1]}": (_over(rms[:, 0], rms[:, -1]), OUT_OF_PROPORTION),
         }
         shown = (norm > LEAST_NORM) & np.any([times > most for times, most in compared.values()], axis=0)
-        if not shown.any():
+        if not shown.any() or steadily_falling(data_loss(record)):
             return None
         worst = int(np.argmax(np.where(shown, norm, 0)))
         what, (times, most) = max(compared.items(), key=lambda item: np.nan_to_num(item[1][0][worst] / item[1][1]))

@@ -45,7 +45,7 @@ class Nonfinite(SymptomRule):
 
     def check(self, record: Record) -> Symptom | None:
         places = self._counts(record)
-        shown = [(int(np.argmax(counts > 0)), place) for place, counts in places.items() if (counts > 0).any()]
+        shown = [(int(np.argmax(counts > 0)), place) for place, counts in places.items()]
         if shown:
             sample = min(index for index, _ in shown)
             here = [place for index, place in shown if index == sample]
@@ -66,12 +66,15 @@ class Nonfinite(SymptomRule):
 
     def _counts(self, record: Record) -> dict[tuple[str, str], np.ndarray]:
         scaled = (record.facts.get("optimizer") or {}).get("loss_scale") == "dynamic"
-        return {
-            (layer, shown_as.format(tensor)): record.series(layer, tensor, statistic)
-            for statistic, shown_as in SHOWN_AS.items()
-            for layer, tensor in record.tensors(statistic)
-            if not (scaled and statistic == "gradient_nonfinite")
-        }
+        found = {}
+        for statistic, shown_as in SHOWN_AS.items():
+            if scaled and statistic == "gradient_nonfinite":
+                continue
+            for tensor in dict.fromkeys(tensor for _, tensor in record.tensors(statistic)):
+                layers, counts = record.matrix(tensor, statistic)
+                sick = np.flatnonzero((counts > 0).any(axis=0))
+                found.update({(layers[index], shown_as.format(tensor)): counts[:, index] for index in sick})
+        return found
 
     def _in_logs(self, record: Record) -> Symptom | None:
         for entry in record.logs:

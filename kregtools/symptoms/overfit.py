@@ -8,27 +8,41 @@ from typing import ClassVar
 import numpy as np
 
 from kregtools.record import Record, constant_loss, example
+from kregtools.symptoms.comparison import mismatch
+from kregtools.symptoms.curves import jumps, penalty_unseen, trend
 from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
 from kregtools.symptoms.symptom import Symptom, SymptomRule
 
 RISE = 1.10
+STEADY_RISE = 1.05
 GAP = 1.20
+LEAST_SINCE = 10
+STEADY = 0.8
+DRIFT = 0.5
+ABOVE_FALLS = 3.5
+ABOVE_JUMPS = 1.5
+CONVERGED = 0.05
+BINARY = {"losses": [{"name": "binary_crossentropy"}]}
 
 
 class Overfit(SymptomRule):
     """The network learns the training data by heart.
 
     How it is detected: at the end (the mean of the last two epochs, or of the last 5 % of a long run) the validation
-    loss stands more than 10 % above its lowest value, while the training loss has fallen since, is at least a sixth
-    below it and, penalties left out, below that of the best constant prediction, where that is known. The onset is
-    the epoch with the lowest validation loss: what comes after it was learned by heart.
+    loss stands more than 10 % above its lowest value, or more than 5 % where it has risen steadily for ten epochs or
+    more; the training loss has fallen since, is at least a sixth below it and, penalties left out, below that of the
+    best constant prediction, where that is known. A validation loss that jumps is told by its size: the rise is more
+    than 3.5 times what it falls by in between, or it drifts upwards over ten epochs or more (rank correlation with
+    time above 0.5). One that is far above the training loss from the first epoch on is another symptom,
+    `train_val_mismatch`; one below 5 % of the constant's does no harm. The onset is the epoch with the lowest
+    validation loss: what comes after it was learned by heart.
 
     Why it matters: every epoch after the onset makes the network worse on data it has not seen.
 
     What to do: see the cause; dropout, L2, more data or augmentation, a smaller network, or stopping at the onset
     with `EarlyStopping(restore_best_weights=True)`.
 
-    Threshold: 10 % is the rule of SageMaker Debugger.
+    Threshold: 10 % is the rule of SageMaker Debugger. 5 % if steady, and what counts as noise, are judgement.
     """
 
     name = "overfit"
@@ -39,8 +53,31 @@ class Overfit(SymptomRule):
                 "val_loss": [0.44, 0.33, 0.28, 0.28, 0.30, 0.34, 0.38, 0.43],
             }
         ),
+        example(
+            logs={
+                "loss": [0.9 * 0.9**epoch for epoch in range(30)],
+                "val_loss": [0.5 + 0.4 * abs(epoch - 9) / 100 for epoch in range(30)],
+            }
+        ),
+        example(
+            logs={
+                "loss": [0.9 * 0.9**epoch for epoch in range(30)],
+                "val_loss": [0.4 + 0.02 * abs(epoch - 9) + 0.06 * (-1) ** epoch for epoch in range(30)],
+            }
+        ),
     )
     HEALTHY: ClassVar = (
+        example(
+            logs={
+                "loss": [0.9 * 0.9**epoch for epoch in range(10)],
+                "val_loss": [0.6, 0.5, 0.55, 0.42, 0.52, 0.40, 0.50, 0.43, 0.41, 0.49],
+            }
+        ),
+        example(logs={"loss": [0.5, 0.3, 0.2, 0.1], "val_loss": [1.4, 1.5, 1.7, 2.0]}, facts=BINARY),
+        example(
+            logs={"loss": [0.2, 0.05, 0.01, 0.001], "val_loss": [0.1, 0.02, 0.023, 0.025]},
+            facts=BINARY,
+        ),
         example(logs={"loss": [0.6, 0.4, 0.3, 0.25], "val_loss": [0.5, 0.4, 0.33, 0.31]}),
         example(logs={"loss": [0.6, 0.4, 0.3, 0.25], "val_loss": [0.5, 0.33, 0.31, 0.32]}),
         example(logs={"loss": [0.6, 0.7, 0.9, 1.5], "val_loss": [0.6, 0.8, 1.0, 1.6]}),
@@ -59,9 +96,9 @@ class Overfit(SymptomRule):
         tail = judged[-max(2, math.ceil(0.05 * len(judged))) :]
         end, lowest = float(validation[tail].mean()), float(validation[onset])
         trained = float(training[tail].mean())
-        rose = onset < tail[0] and 0 < RISE * lowest < end
+        rose = onset < tail[0] and _rose(validation[judged], int(np.argmin(validation[judged])), end)
         by_heart = trained < training[onset] and GAP * trained < end and _learned(record, tail)
-        if not (rose and by_heart):
+        if not (rose and by_heart) or end <= CONVERGED * (constant_loss(record) or 0.0) or mismatch(record):
             return None
         rise, epoch = end / lowest - 1, int(record.epochs[onset]) + 1
         return Symptom(
@@ -82,11 +119,19 @@ class Overfit(SymptomRule):
         )
 
 
+def _rose(losses: np.ndarray, onset: int, end: float) -> bool:
+    """Whether the validation loss, from its lowest value on, rose by more than its jumps."""
+    since, rise = losses[onset:], end - losses[onset]
+    drift = trend(since) if len(since) > LEAST_SINCE else 0.0
+    falls = np.diff(since)[np.diff(since) < 0]
+    beyond = rise > max(ABOVE_FALLS * -float(falls.mean()) if len(falls) else 0.0, ABOVE_JUMPS * jumps(losses))
+    return (drift > DRIFT or beyond) and 0 < (STEADY_RISE if drift > STEADY else RISE) * losses[onset] < end
+
+
 def _learned(record: Record, tail: np.ndarray) -> bool:
     """Whether the training loss got below that of the best constant; a run that blew up has learned nothing."""
     constant = constant_loss(record)
-    penalized = any(layer.get("regularized") for layer in record.facts.get("layers", ()))
-    if constant is None or (penalized and not record.statistics("", "loss")):
+    if constant is None or penalty_unseen(record):
         return True
     return bool(data_loss(record)[tail].mean() < constant)
 
@@ -94,7 +139,7 @@ def _learned(record: Record, tail: np.ndarray) -> bool:
 def _gaps(record: Record) -> dict[str, float]:
     """The last epoch's gap between training and validation, in each metric's own units."""
     last = record.logs[-1]
-    names = [name for name in last if f"val_{name}" in last and name != "loss"]
+    names = [name for name in last if name != "loss" and math.isfinite(last[name] - last.get(f"val_{name}", math.nan))]
     return {f"gap_{name}": abs(last[name] - last[f"val_{name}"]) for name in names}
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import numpy as np
 
-from kregtools.record import Record, constant_loss, example
+from kregtools.record import Record, example
+from kregtools.symptoms.curves import (
+    lowest,
+    require_constant_loss,
+    require_seen_penalty,
+    steadily_falling,
+    validation_data_loss,
+    will_reach,
+)
 from kregtools.symptoms.evidence import data_loss, require_epochs
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
 
@@ -21,10 +28,11 @@ class Underfit(SymptomRule):
     """The network cannot even fit the training data.
 
     How it is detected: the training loss, penalties left out, stands above 80 % of what the best constant
-    prediction costs, and so does the validation loss, measured without dropout. A loss that is still falling is no
-    underfit yet: at the pace of its last fifth, as many epochs again would bring it below 60 %. One that is not even
-    below the constant's counts all the same. Between 60 % and 80 % the loss alone does not tell a network that is
-    too small from labels that are noise; that is said, not reported.
+    prediction costs, and so does the validation loss, measured without dropout; the run never gets to where it could
+    overfit. A loss that is still falling is no underfit yet: at the pace of its last fifth, as many epochs again
+    would bring it below 60 %, or it falls in a straight line, which is slow and wants more epochs. One that is not
+    even below the constant's counts all the same. Between 60 % and 80 % the loss alone does not tell a network that
+    is too small from labels that are noise; that is said, not reported.
 
     Why it matters: no amount of data and no regularization mends a network that cannot represent the training set.
 
@@ -40,10 +48,11 @@ class Underfit(SymptomRule):
         example(logs={"loss": [0.70, 0.66, 0.65, 0.65, 0.65, 0.65]}, facts=BINARY),
         example(logs={"loss": [0.7] * 6, "val_loss": [0.69] * 6}, facts=BINARY),
         example(logs={"loss": [9.0, 6.0, 4.0, 3.0, 2.0, 1.3]}, facts=BINARY),
-        example(logs={"loss": [0.699, 0.697, 0.695, 0.693, 0.691, 0.689]}, facts=BINARY),
+        example(logs={"loss": [0.699, 0.698, 0.697, 0.696, 0.695, 0.694]}, facts=BINARY),
     )
     HEALTHY: ClassVar = (
         example(logs={"loss": [0.70, 0.4, 0.3, 0.25, 0.24, 0.24]}, facts=BINARY),
+        example(logs={"loss": [0.690, 0.685, 0.680, 0.675, 0.670, 0.665]}, facts=BINARY),
         example(logs={"loss": [0.70, 0.68, 0.65, 0.62, 0.58, 0.54]}, facts=BINARY),
         example(logs={"loss": [0.80, 0.64, 0.58, 0.54, 0.51, 0.48, 0.455, 0.43]}, facts=BINARY),
         example(logs={"loss": [0.70, 0.5, 0.45, 0.45, 0.45, 0.45, 0.45]}, facts=BINARY),
@@ -52,26 +61,17 @@ class Underfit(SymptomRule):
 
     def check(self, record: Record) -> Symptom | None:
         require_epochs(record, LEAST_EPOCHS)
-        constant = constant_loss(record)
-        if constant is None:
-            raise CannotCheckError(
-                "the loss of the best constant prediction is not known: use HealthMonitor, one output, and a "
-                "crossentropy or squared error as loss"
-            )
-        training, validation = data_loss(record), record.log("val_loss")
+        constant, training = require_constant_loss(record), data_loss(record)
         if not np.isfinite(training).all():
             return None
-        last, lowest = float(training[-1]), float(np.nanmin([training.min(), *validation]))
-        falling = lowest <= constant and _will_reach(training, LEVEL * constant)
-        if lowest <= LEVEL * constant or falling:
+        last, best = float(training[-1]), lowest(training, validation_data_loss(record))
+        falling = best <= constant and (will_reach(training, LEVEL * constant) or steadily_falling(training))
+        if best <= LEVEL * constant or falling:
             return None
-        if self._penalized_unseen(record):
+        require_seen_penalty(record)
+        if best <= CERTAIN * constant:
             raise CannotCheckError(
-                "the loss includes penalties of unknown size: use HealthMonitor, which takes them off"
-            )
-        if lowest <= CERTAIN * constant:
-            raise CannotCheckError(
-                f"the loss gets no lower than {lowest:.3g}, {lowest / constant:.0%} of what the best constant "
+                f"the loss gets no lower than {best:.3g}, {best / constant:.0%} of what the best constant "
                 f"prediction costs: below {LEVEL:.0%} would be a fit and above {CERTAIN:.0%} none, and between them "
                 "the network is too small, or the labels are noise. Train one with 4 times the units: if its "
                 "training loss is no lower, it is noise"
@@ -85,15 +85,3 @@ class Underfit(SymptomRule):
             int(record.logs[-1]["step"]),
             {"loss": last, "constant_loss": constant, "ratio": last / constant, "threshold": CERTAIN},
         )
-
-    def _penalized_unseen(self, record: Record) -> bool:
-        regularized = any(layer.get("regularized") for layer in record.facts.get("layers", ()))
-        return regularized and not record.statistics("", "loss")
-
-
-def _will_reach(losses: np.ndarray, level: float) -> bool:
-    """Whether as many epochs again, at the pace of the last fifth, would bring the loss down to `level`."""
-    epochs = len(losses) - 1
-    fifth = math.ceil(epochs / 5)
-    pace = (losses[-1 - fifth] - losses[-1]) / fifth
-    return bool(losses[-1] - pace * epochs <= level)

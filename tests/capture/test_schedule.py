@@ -7,7 +7,7 @@ def sampled(schedule: Schedule, steps: int, stride: int = 1, epoch: int | None =
     taken = []
     for step in range(0, steps, stride):
         if epoch and step % epoch == 0:
-            schedule.begin_epoch()
+            schedule.begin_epoch(step, epoch)
         last = step + stride - 1
         if schedule.due(last):
             taken.append(last)
@@ -31,6 +31,22 @@ def test_auto_is_dense_at_first_then_every_hundredth():
 def test_auto_sees_every_epoch():
     epochs = [step // 40 for step in sampled(Schedule("auto"), 400, epoch=40)]
     assert set(epochs) == set(range(10))
+
+
+def test_auto_sees_an_epoch_at_no_fixed_place():
+    places = [step % 40 for step in sampled(Schedule("auto"), 4000, epoch=40) if step > 1000]
+    assert len(set(places)) > 15 and min(places) < 5 and max(places) > 35
+
+
+def test_auto_sees_every_epoch_although_watching_is_over_its_budget():
+    schedule, seen = Schedule("auto"), set()
+    for step in range(4000):
+        if step % 200 == 0:
+            schedule.begin_epoch(step, 200)
+        if schedule.due(step, lambda: 0.5):
+            schedule.sampled(step)
+            seen.add(step // 200)
+    assert seen == set(range(20))
 
 
 def test_reset_starts_again():

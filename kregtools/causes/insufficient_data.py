@@ -1,0 +1,66 @@
+"""Too few rows for so many parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from kregtools.causes.cause import Cause, CauseRule, Remedy
+from kregtools.causes.steps import training_rows
+from kregtools.record import Record, example
+from kregtools.symptoms import Symptom
+
+TIMES = 10.0
+FEW = 1000
+OVERFIT = {"loss": [0.6, 0.3, 0.2, 0.1, 0.05], "val_loss": [0.5, 0.35, 0.36, 0.45, 0.5]}
+
+
+def _rows(rows: float) -> dict[tuple[str, str, str], list[float]]:
+    return {("", "output", "rows"): [rows] * 3}
+
+
+def _sized(parameters: int, **facts: Any) -> dict[str, Any]:
+    return {"model": {"parameters": parameters}, "fit": {"steps": 10}, **facts}
+
+
+class InsufficientData(CauseRule):
+    """There are too few rows to train on.
+
+    How it is told: it overfits, or learns nothing that holds for other data, or its validation loss jumps; and there
+    are fewer than a thousand rows, or ten times as many parameters as rows. Large networks with many parameters can
+    do well all the same, so the confidence is moderate. Regularization is the other way out.
+
+    What to do: more rows; where there are none, augmentation, a pretrained network, or a smaller one.
+    """
+
+    name = "insufficient_data"
+    explains = ("overfit", "no_generalization", "noisy_validation")
+    SICK: ClassVar = (
+        example(logs=OVERFIT, series=_rows(20), facts=_sized(500)),
+        example(logs=OVERFIT, series=_rows(512), facts=_sized(160_000)),
+    )
+    HEALTHY: ClassVar = (
+        example(logs=OVERFIT, series=_rows(512), facts=_sized(5_000)),
+        example(logs=OVERFIT, facts=_sized(160_000)),
+        example(logs={"loss": [0.6, 0.4, 0.3], "val_loss": [0.5, 0.4, 0.33]}, series=_rows(20), facts=_sized(500)),
+    )
+
+    def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
+        rows = training_rows(record)
+        parameters = (record.facts.get("model") or {}).get("parameters") or 0
+        crowded = parameters > TIMES * rows
+        if not rows > 0 or not (rows < FEW or crowded):
+            return None
+        return self.found(
+            symptoms,
+            0.6 if rows < FEW and crowded else 0.5,
+            f"{parameters:,} parameters are trained on about {rows:,.0f} rows, {parameters / rows:.3g} for each; "
+            f"{FEW:,} rows and fewer than {TIMES:g} parameters a row are safer.",
+            Remedy(
+                f"Collect more rows, or make more of these by augmentation; twice as many, {2 * rows:,.0f}, show "
+                "whether the validation loss gains from it. Otherwise regularize, or shrink the network to about "
+                f"{max(1, int(rows)):,} parameters.",
+                'flip, shift = keras.layers.RandomFlip("horizontal"), keras.layers.RandomTranslation(0.1, 0.1)\n'
+                "x = shift(flip(inputs))  # images; other data has augmentations of its own",
+            ),
+        )

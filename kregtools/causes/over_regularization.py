@@ -1,0 +1,127 @@
+"""Regularization that leaves nothing to learn with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kregtools.causes.cause import Cause, CauseRule, Remedy
+from kregtools.causes.evidence import compile_with, joined, layers, optimizer
+from kregtools.record import Record, example
+from kregtools.symptoms import Symptom
+from kregtools.symptoms.evidence import data_loss
+
+PENALTY = 0.5
+RATE = 0.7
+USUAL_RATE = 0.3
+DECAY = 0.1
+TIMES = 10
+PLATEAU = {"loss": [1.4, 1.38, 1.37, 1.37, 1.37, 1.37]}
+UNDERFIT = {"loss": [0.70, 0.66, 0.65, 0.65, 0.65, 0.65], "val_loss": [0.66] * 6}
+BINARY = {"losses": [{"name": "binary_crossentropy"}]}
+
+
+def _penalty(penalty: float) -> dict[tuple[str, str, str], list[float]]:
+    return {("", "loss", "value"): [1.37] * 6, ("", "loss", "penalty"): [penalty] * 6}
+
+
+def _dropout(rate: float, name: str = "drop") -> dict[str, Any]:
+    return {"name": name, "class": "Dropout", "rate": rate, "weights": []}
+
+
+class OverRegularization(CauseRule):
+    """A penalty or dropout is so strong that the network cannot fit.
+
+    How it is told: at some step the penalties make up more than half of the loss, or a layer drops more than 70 % of
+    its inputs, or the optimizer decays the weights by 0.1 or more.
+
+    What to do: a tenth of the penalty, dropout of 0.3, one at a time; regularization is for a network that overfits.
+    """
+
+    name = "over_regularization"
+    explains = ("underfit", "no_learning", "slow_convergence", "constant_output", "large_update")
+    SICK: ClassVar = (
+        example(logs=PLATEAU, series=_penalty(0.72), facts=BINARY),
+        example(logs=UNDERFIT, facts={**BINARY, "layers": [_dropout(0.9)]}),
+        example(logs=UNDERFIT, facts={**BINARY, "optimizer": {"class": "AdamW", "weight_decay": 0.5}}),
+    )
+    HEALTHY: ClassVar = (
+        example(logs=UNDERFIT, facts={**BINARY, "layers": [_dropout(0.5)]}),
+        example(logs={"loss": [0.72, 0.68, 0.66, 0.66, 0.66, 0.66]}, series=_penalty(0.05), facts=BINARY),
+        example(logs=UNDERFIT, facts={**BINARY, "optimizer": {"class": "AdamW", "weight_decay": 0.004}}),
+        example(logs={"loss": [0.6, 0.4, 0.3, 0.25, 0.2]}, facts={**BINARY, "layers": [_dropout(0.9)]}),
+    )
+
+    def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
+        share = _penalty_share(record)
+        if share > PENALTY:
+            return self._penalized(record, symptoms, share)
+        dropping = {name: rate for layer in layers(record) for name, rate in _rates(layer).items() if rate > RATE}
+        if dropping:
+            return self._dropped(record, symptoms, dropping)
+        decay = optimizer(record).get("weight_decay") or 0.0
+        return self._decayed(record, symptoms, float(decay)) if decay >= DECAY else None
+
+    def _penalized(self, record: Record, symptoms: Mapping[str, Symptom], share: float) -> Cause:
+        found = [layer for layer in layers(record) if layer.get("regularizers")]
+        settings = [item for layer in found for item in layer["regularizers"].values()]
+        strength = max((item.get(kind) or 0.0 for item in settings for kind in ("l1", "l2")), default=0.0)
+        lower = f"{(strength or 0.01) / TIMES:g}"
+        where = f" of {joined([str(layer.get('name')) for layer in found])}" if found else ""
+        return self.found(
+            symptoms,
+            0.85,
+            f"Up to {share:.0%} of the loss are penalties; below {PENALTY:.0%} the data has the say.",
+            Remedy(
+                f"Lower the penalty{where} by a factor of {TIMES}, to {lower}. The data loss should fall below "
+                f"{np.nanmin(data_loss(record)):.3g}."
+                if record.logs
+                else f"Lower the penalty{where} to {lower}.",
+                f"penalty = keras.regularizers.L2({lower})\n"
+                'x = keras.layers.Dense(units, activation="relu", kernel_regularizer=penalty)(x)',
+            ),
+        )
+
+    def _dropped(self, record: Record, symptoms: Mapping[str, Symptom], dropping: dict[str, float]) -> Cause:
+        training, validation = record.log("loss"), record.log("val_loss")
+        better = bool(len(training)) and bool(validation[-1] < 0.9 * training[-1])
+        return self.found(
+            symptoms,
+            0.85 if better else 0.75,
+            f"{joined(list(dropping))} drop{'s' if len(dropping) == 1 else ''} {max(dropping.values()):.0%} of the "
+            f"inputs; above {RATE:.0%} hardly any signal is left"
+            + (", and without dropout, in validation, the loss is much lower." if better else "."),
+            Remedy(
+                f"Set the rate of {joined(list(dropping))} to {USUAL_RATE:g}. The training loss should fall in the "
+                "first epochs.",
+                f"x = keras.layers.Dropout({USUAL_RATE:g})(x)",
+            ),
+        )
+
+    def _decayed(self, record: Record, symptoms: Mapping[str, Symptom], decay: float) -> Cause:
+        lower = decay / TIMES**2
+        return self.found(
+            symptoms,
+            0.55,
+            f"The optimizer decays the weights by {decay:g}; {DECAY / TIMES:g} is usual.",
+            Remedy(
+                f"Lower `weight_decay` to {lower:g}. The training loss should fall further.",
+                compile_with(record, weight_decay=lower),
+            ),
+        )
+
+
+def _penalty_share(record: Record) -> float:
+    """The largest: a penalty that is too strong is gone with the weights."""
+    values, penalties = record.series("", "loss", "value"), record.series("", "loss", "penalty")
+    known = np.isfinite(penalties) & (values > 0)
+    return float((penalties[known] / values[known]).max(initial=0.0))
+
+
+def _rates(layer: Mapping[str, Any]) -> dict[str, float]:
+    name, own = str(layer.get("name")), layer.get("rate") if "Dropout" in str(layer.get("class")) else None
+    rates = [own, layer.get("dropout"), layer.get("recurrent_dropout")]
+    known = [rate for rate in rates if isinstance(rate, (int, float))]
+    return {name: float(max(known))} if known else {}

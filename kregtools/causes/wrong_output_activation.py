@@ -1,0 +1,159 @@
+"""A last activation that does not fit the loss or the targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kregtools.causes.cause import Cause, CauseRule, Remedy
+from kregtools.causes.evidence import (
+    BINARY,
+    BLOWN_UP,
+    CATEGORICAL,
+    CUT_OFF,
+    REGRESSION,
+    SPARSE,
+    STALLED,
+    Head,
+    fitting,
+    head_code,
+    heads,
+)
+from kregtools.record import Record, example
+from kregtools.symptoms import Symptom
+
+BROKEN = {("", "loss", "nonfinite"): [0, 1]}
+SHARES = {
+    ("", "output", name): [value] * 2 for name, value in {"min": 0, "max": 0.9, "sum_mean": 1, "sum_std": 0}.items()
+}
+# What an activation can give.
+RANGES = {
+    **dict.fromkeys(("sigmoid", "hard_sigmoid", "softmax"), (0.0, 1.0)),
+    **dict.fromkeys(("tanh", "hard_tanh", "softsign"), (-1.0, 1.0)),
+    **dict.fromkeys(("relu", "softplus", "exponential"), (0.0, math.inf)),
+    "relu6": (0.0, 6.0),
+}
+NO_PROBABILITY = (
+    "linear",
+    "relu",
+    "relu6",
+    "tanh",
+    "softsign",
+    "elu",
+    "selu",
+    "leaky_relu",
+    "gelu",
+    "silu",
+    "softplus",
+)
+BEYOND = 0.5
+
+
+def _facts(loss: str, activation: str | None, units: int, **settings: Any) -> dict[str, Any]:
+    output = {"tensor": "output", "target": "target", "shape": [None, units], "activation": activation}
+    return {"losses": [{"name": loss, "target": "target", **settings}], "outputs": [output]}
+
+
+def _targets(mean: float, std: float, low: float, high: float) -> dict[tuple[str, str, str], list[Any]]:
+    known = {"mean": mean, "std": std, "min": low, "max": high, "integer_fraction": 0.0}
+    return {**{("", "target", name): [value] * 2 for name, value in known.items()}, **BROKEN}
+
+
+class WrongOutputActivation(CauseRule):
+    """The last activation does not fit.
+
+    How it is told: softmax over one unit is always 1. A crossentropy of probabilities (`from_logits=False`) needs a
+    sigmoid or a softmax before it, one of logits (`from_logits=True`) neither; outputs that were seen to be
+    probabilities all the same are let pass. Softmax cannot give several labels a row. A regression's targets have to
+    be within reach of the activation: reported where they lie beyond it by more than half of their std.
+
+    What to do: sigmoid for two classes and for several labels a row, softmax for one of several classes, none for
+    numbers. Or no activation and `from_logits=True`, which is the same and safer with half precision.
+
+    Threshold: half a std is judgement; targets that reach beyond by less lose little.
+    """
+
+    name = "wrong_output_activation"
+    explains = (*STALLED, *BLOWN_UP, *CUT_OFF, "no_generalization", "negative_loss")
+    SICK: ClassVar = (
+        example(series=BROKEN, facts=_facts("binary_crossentropy", "softmax", 1)),
+        example(series=BROKEN, facts=_facts("sparse_categorical_crossentropy", "relu", 10)),
+        example(series=BROKEN, facts=_facts("categorical_crossentropy", "linear", 10)),
+        example(series=BROKEN, facts=_facts("categorical_crossentropy", "softmax", 10, from_logits=True)),
+        example(series=_targets(0.0, 1.0, -3.0, 3.0), facts=_facts("mean_squared_error", "sigmoid", 1)),
+        example(series=_targets(20.0, 5.0, 5.0, 50.0), facts=_facts("mean_squared_error", "tanh", 1)),
+    )
+    HEALTHY: ClassVar = (
+        example(series=BROKEN, facts=_facts("sparse_categorical_crossentropy", "linear", 10, from_logits=True)),
+        example(series=BROKEN, facts=_facts("sparse_categorical_crossentropy", "softmax", 10)),
+        example(series=BROKEN, facts=_facts("binary_crossentropy", "sigmoid", 14)),
+        example(series=BROKEN, facts=_facts("binary_crossentropy", None, 1)),
+        example(series=_targets(0.3, 0.3, 0.0, 1.0), facts=_facts("mean_squared_error", "sigmoid", 784)),
+        example(series=_targets(20.0, 5.0, 5.0, 50.0), facts=_facts("mean_absolute_error", "relu", 1)),
+        example(series=_targets(0.0, 1.0, -3.0, 3.0), facts=_facts("mean_squared_error", "linear", 1)),
+        example(series={**SHARES, **BROKEN}, facts=_facts("categorical_crossentropy", "relu", 10)),
+    )
+
+    def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
+        found = [(*fault, head) for head in heads(record) if (fault := _fault(record, head)) is not None]
+        if not found:
+            return None
+        confidence, reason, head = max(found, key=lambda item: item[0])
+        units, activation, loss = _fitting(head)
+        return self.found(
+            symptoms,
+            confidence,
+            reason,
+            Remedy(
+                f"Use the activation {activation} on {units} output unit{'s' if units > 1 else ''}, with {loss}. The "
+                "loss should then start near that of the best constant prediction, and fall.",
+                head_code(units, activation, loss),
+            ),
+        )
+
+
+def _fault(record: Record, head: Head) -> tuple[float, str] | None:
+    loss, activation = head.loss, head.activation or ""
+    entropy = loss in (*BINARY, *CATEGORICAL, *SPARSE)
+    if activation == "softmax" and head.units == 1:
+        return 0.98, "The output is a softmax over one unit, which is 1 whatever the input."
+    if entropy and head.from_logits and activation in ("softmax", "sigmoid"):
+        return 0.9, f"{loss} with from_logits=True applies {activation} itself, and the output already went through it."
+    if entropy and not head.from_logits and activation in NO_PROBABILITY and not _probabilities(record, head):
+        return 0.95, f"{loss} takes probabilities, and the last activation is {activation}."
+    if loss in BINARY and activation == "softmax" and head.kind == "multi_label":
+        return 0.85, "Rows have several labels or none, and the outputs of a softmax sum to 1."
+    if loss in (*CATEGORICAL, *SPARSE) and activation == "sigmoid" and (head.units or 0) > 1:
+        return 0.6, f"{loss} asks for probabilities that sum to 1, which {head.units} sigmoids do not."
+    return _out_of_reach(head) if loss in REGRESSION else None
+
+
+def _out_of_reach(head: Head) -> tuple[float, str] | None:
+    low, high = RANGES.get(head.activation or "", (-math.inf, math.inf))
+    targets = head.targets
+    beyond = max(low - targets.low, targets.high - high, 0.0)
+    if head.kind == "unknown" or not beyond > BEYOND * math.sqrt(targets.variance):
+        return None
+    reason = f"The targets range from {targets.low:.3g} to {targets.high:.3g}, and {head.activation} gives"
+    reach = f" {low:g} to {high:g}." if high < math.inf else f" nothing below {low:g}."
+    return 0.85 if low <= targets.mean <= high else 0.97, reason + reach
+
+
+def _probabilities(record: Record, head: Head) -> bool:
+    """Whether the outputs were seen to be probabilities, by whatever layer made them so."""
+    low, high, sums, spread = (
+        record.series("", head.output, statistic) for statistic in ("min", "max", "sum_mean", "sum_std")
+    )
+    known = np.isfinite(sums) & np.isfinite(low)
+    close = (np.abs(sums - 1) < 1e-3) & (spread < 1e-3) & (low >= 0) & (high <= 1 + 1e-6)
+    return bool(known.any() and close[known].all())
+
+
+def _fitting(head: Head) -> tuple[int, str, str]:
+    units = head.units or 1
+    if head.kind != "unknown":
+        return fitting(head)
+    return units, "sigmoid" if head.loss in BINARY else "softmax" if units > 1 else "linear", head.loss

@@ -1,0 +1,80 @@
+"""What several symptoms need to know of training against validation, and of loss against accuracy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kregtools.record import Record, constant_loss
+from kregtools.record.targets import targets_of
+
+ACCURACIES = ("accuracy", "acc", "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy")
+# A moving average has forgotten 99 % of its start after so many of its time constants.
+SETTLED = 5.0
+MISMATCH = 1.5
+MISMATCH_SHARE = 0.25
+
+
+def majority_share(record: Record) -> float | None:
+    """The accuracy of always naming the most frequent class; `None` where it is not known, or there are no classes."""
+    losses = record.facts.get("losses") or []
+    found = targets_of(record, losses) if len(losses) == 1 else None
+    if not found or not found[0][1].known or "crossentropy" not in str(losses[0].get("name")):
+        return None
+    targets = found[0][1]
+    if losses[0]["name"] == "binary_crossentropy":
+        shares = targets.shares
+        return None if shares is None else float(np.maximum(shares, 1 - shares).mean())
+    total = targets.counts.sum()
+    return float(targets.counts.max() / total) if total > 0 else None
+
+
+def accuracy(record: Record, prefix: str = "") -> np.ndarray | None:
+    """The accuracy by epoch, `None` where none was logged."""
+    logged = [name for name in ACCURACIES if np.isfinite(record.log(prefix + name)).any()]
+    return record.log(prefix + logged[0]) if logged else None
+
+
+def beats_majority(record: Record, *prefixes: str) -> bool:
+    """Whether an accuracy shows that the network names classes better than by their frequency."""
+    majority = majority_share(record)
+    curves = [curve for prefix in prefixes if (curve := accuracy(record, prefix)) is not None]
+    return majority is not None and any(np.nanmax(curve) > majority + 0.2 * (1 - majority) for curve in curves)
+
+
+def trained_before(record: Record) -> bool:
+    """Whether the fit went on with a network that had been trained already."""
+    steps = (record.facts.get("fit") or {}).get("steps")
+    began_late = bool(len(record.samples)) and record.steps[0] > 0
+    return began_late or bool(steps and record.logs and record.logs[0]["step"] >= steps)
+
+
+def mismatch(record: Record) -> float | None:
+    """How many times the training loss the validation loss is, where that is so from the first epochs on.
+
+    In the first epoch every row is new to the network: its training loss is that of rows not seen before, as the
+    validation loss is. Moving averages of a batch normalization that have not settled yet make both differ, too.
+    """
+    training, validation = record.log("loss"), record.log("val_loss")
+    if len(training) < 3 or not (training > 0).all() or not (validation > 0).all() or trained_before(record):
+        return None
+    ratio, settled = validation / training, _settled(record)
+    early = (ratio[:2] >= MISMATCH).all() and (ratio[settled] >= MISMATCH).sum() >= 2 and _metric_agrees(record)
+    far = (validation - training)[:2].min() >= MISMATCH_SHARE * (constant_loss(record) or 0.0)
+    return float(ratio[:2].min()) if early and far and np.median(ratio) >= MISMATCH else None
+
+
+def _settled(record: Record) -> np.ndarray:
+    """The epochs, booleans, at whose end moving averages have forgotten their start."""
+    momenta = [
+        layer.get("momentum") or 0.0
+        for layer in record.facts.get("layers") or ()
+        if "Normalization" in str(layer.get("class"))
+    ]
+    needed = SETTLED / max(1e-6, 1.0 - max(momenta)) if momenta and max(momenta) > 0 else 0.0
+    return np.array([entry["step"] >= needed for entry in record.logs])
+
+
+def _metric_agrees(record: Record) -> bool:
+    """Whether accuracy, where there is one, is worse in validation as well: class weights change the loss alone."""
+    training, validation = accuracy(record), accuracy(record, "val_")
+    return training is None or validation is None or bool((training - validation)[:2].min() > 0.05)

@@ -1,0 +1,125 @@
+"""Steps that keep changing a kernel by a large part of its norm."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kregtools.record import Record, example
+from kregtools.symptoms.evidence import consumers, first_step, intact, layer_facts, require_details, require_samples
+from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
+
+RATIO = 0.1
+SCALE_FREE_RATIO = 1.0
+FIRST_STEPS = 10
+LEAST_SAMPLES = 3
+TINY = 32
+LINEAR = (None, "linear")
+NORMALIZING = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization")
+PLAIN: dict[str, Any] = {"name": "dense", "class": "Dense", "activation": "relu", "parameters": 4160}
+
+
+def _ratios(*ratios: float) -> dict[tuple[str, str, str], list[float]]:
+    return {("dense", "kernel", "update_ratio"): [0.3] * FIRST_STEPS + list(ratios)}
+
+
+def _facts(*layers: dict[str, Any]) -> dict[str, Any]:
+    return {"layers": list(layers)}
+
+
+class LargeUpdate(SymptomRule):
+    """Single steps change a kernel by more than a tenth, and keep doing so.
+
+    How it is detected: the norm of a step over that of the kernel is above 0.1 in at least half of the sampled
+    steps after the tenth, and in half of the last third of them. Left out are kernels that started at zero, whose
+    first steps are all there is of them, and those of layers with fewer than 32 parameters. A kernel before a
+    normalization has no scale: its norm grows with every step until the ratio is small, and only more than 1 counts.
+
+    Why it matters: a kernel that is replaced every ten steps cannot keep what it learned.
+
+    What to do: a lower learning rate, or `global_clipnorm=1.0` where few steps are that large.
+
+    Threshold: a healthy step changes a kernel by about 0.001 (CS231n); DeepDiagnosis and TheDeepChecker call more than
+    0.1 too large.
+    """
+
+    name = "large_update"
+    SICK: ClassVar = (
+        example(series=_ratios(0.3, 0.4, 0.2, 0.3, 0.5, 0.2), facts=_facts(PLAIN)),
+        example(
+            series=_ratios(2.0, 3.0, 2.0, 2.5, 2.0, 2.0),
+            facts=_facts({**PLAIN, "activation": "linear"}, {"name": "bn", "class": "BatchNormalization"}),
+        ),
+    )
+    HEALTHY: ClassVar = (
+        example(series=_ratios(0.08, 0.05, 0.02, 0.01, 0.01, 0.01), facts=_facts(PLAIN)),
+        example(series=_ratios(0.3, 0.2, 0.15, 0.12, 0.05, 0.04, 0.03), facts=_facts(PLAIN)),
+        example(series=_ratios(0.01, 0.9, 0.01, 0.01, 0.8, 0.01), facts=_facts(PLAIN)),
+        example(series=_ratios(0.3, 0.3, 0.3, 0.3), facts=_facts({**PLAIN, "parameters": 9})),
+        example(
+            series=_ratios(0.3, 0.3, 0.3, 0.3),
+            facts=_facts({**PLAIN, "kernel_initializer": {"class": "Zeros"}}),
+        ),
+        example(
+            series=_ratios(0.3, 0.3, 0.3, 0.3),
+            facts=_facts({**PLAIN, "activation": "linear"}, {"name": "bn", "class": "BatchNormalization"}),
+        ),
+    )
+
+    def check(self, record: Record) -> Symptom | None:
+        require_samples(record, least=2)
+        layers, every = record.matrix("kernel", "update_ratio")
+        require_details(record)
+        chosen, most = self._thresholds(record, layers)
+        if not chosen:
+            return None
+        judged = (record.steps >= FIRST_STEPS) & (intact(record) if (every > RATIO).any() else True)
+        late = np.where(judged[:, None], every[:, chosen], np.nan)
+        known = np.isfinite(late).any(axis=1)
+        if np.count_nonzero(known) < LEAST_SAMPLES:
+            raise CannotCheckError(
+                f"the steps were measured fewer than {LEAST_SAMPLES} times after step 10: train longer"
+            )
+        above, tail = late[known] > most, max(1, np.count_nonzero(known) // 3)
+        large = (above.mean(axis=0) >= 0.5) & (above[-tail:].mean(axis=0) >= 0.5)
+        if not large.any():
+            return None
+        typical = np.where(large, np.median(np.nan_to_num(late[known]), axis=0), 0.0)
+        worst = int(np.argmax(typical / most))
+        return Symptom(
+            self.name,
+            "warning",
+            f"A step changes the kernel of {layers[chosen[worst]]} by {typical[worst]:.2g} times its norm, time and "
+            f"again; healthy is below {most[worst]:g}.",
+            tuple(layers[index] for index, shown in zip(chosen, large, strict=True) if shown),
+            first_step(record, np.any(late[:, large] > most[large], axis=1)),
+            {"update_ratio": float(typical[worst]), "threshold": float(most[worst])},
+        )
+
+    def _thresholds(self, record: Record, layers: list[str]) -> tuple[list[int], np.ndarray]:
+        """Which of the kernels are judged, and the largest healthy ratio of each."""
+        facts, fed = layer_facts(record), consumers(record)
+        norms = dict(zip(*_first_norms(record), strict=True))
+        chosen = [
+            index for index, name in enumerate(layers) if norms.get(name, 1.0) != 0 and not _exempt(facts.get(name, {}))
+        ]
+        scale_free = [_scale_free(facts.get(layers[index], {}), fed.get(layers[index], []), facts) for index in chosen]
+        return chosen, np.where(scale_free, SCALE_FREE_RATIO, RATIO)
+
+
+def _first_norms(record: Record) -> tuple[list[str], list[float]]:
+    """The norm of every kernel at the first step."""
+    names, norms = record.matrix("kernel", "weight_norm")
+    return names, norms[0].tolist() if len(norms) else []
+
+
+def _exempt(layer: dict[str, Any]) -> bool:
+    zero = (layer.get("kernel_initializer") or {}).get("class") in ("Zeros", "zeros")
+    parameters = layer.get("parameters")
+    return zero or (parameters is not None and parameters < TINY)
+
+
+def _scale_free(layer: dict[str, Any], fed: list[str], facts: dict[str, dict[str, Any]]) -> bool:
+    classes = [facts.get(name, {}).get("class") or "" for name in fed]
+    return layer.get("activation") in LINEAR and bool(classes) and all(name.endswith(NORMALIZING) for name in classes)

@@ -1,0 +1,96 @@
+"""The training loss is no better than that of a constant."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from kregtools.record import Record, example
+from kregtools.symptoms.comparison import beats_majority
+from kregtools.symptoms.curves import (
+    lowest,
+    require_constant_loss,
+    require_seen_penalty,
+    steadily_falling,
+    validation_data_loss,
+)
+from kregtools.symptoms.evidence import LEAST_EPOCHS, data_loss
+from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
+
+LEVEL = 0.95
+MOVED = 0.02
+LEAST_STEPS = 30
+MASKED = {"name": "words", "class": "Embedding", "mask_zero": True}
+BINARY = {"losses": [{"name": "binary_crossentropy"}]}
+
+
+def _sampled(*losses: float) -> dict[tuple[str, str, str], list[float]]:
+    return {("", "loss", "value"): list(losses), ("", "loss", "penalty"): [0.0] * len(losses)}
+
+
+class NoLearning(SymptomRule):
+    """The network has learned nothing from its inputs.
+
+    How it is detected: after three epochs and 30 steps or more, the best training loss, penalties left out, is above
+    95 % of what the best constant prediction costs. The best validation loss, which is measured without dropout and
+    class weights, is not below that either, and no accuracy is above the share of the most frequent class. A loss
+    that falls steadily, by more than 2 % of the constant's, is slow instead.
+
+    Why it matters: the network ignores its inputs; the biases alone would do as well.
+
+    What to do: see the cause; it can be anything from a learning rate to labels that do not belong to their rows.
+
+    Threshold: 95 % is judgement: below it something was learned, however little.
+    """
+
+    name = "no_learning"
+    SICK: ClassVar = (
+        example(logs={"loss": [0.71, 0.694, 0.693, 0.693, 0.693]}, facts=BINARY),
+        example(logs={"loss": [0.69] * 5, "val_loss": [0.70] * 5}, facts=BINARY),
+        example(logs={"loss": [8.0, 5.0, 2.0, 1.0, 0.7]}, facts=BINARY),
+    )
+    HEALTHY: ClassVar = (
+        example(logs={"loss": [0.68, 0.6, 0.5, 0.4, 0.3]}, facts=BINARY),
+        example(logs={"loss": [0.8, 0.75, 0.72, 0.7], "val_loss": [0.68, 0.6, 0.55, 0.5]}, facts=BINARY),
+        example(
+            logs={"loss": [9.0, 7.0, 5.0, 4.0], "accuracy": [0.6, 0.7, 0.8, 0.85]},
+            facts=BINARY,
+            series={
+                ("", "target", "mean"): [0.5] * 4,
+                ("", "target", "std"): [0.5] * 4,
+                ("", "target", "min"): [0.0] * 4,
+                ("", "target", "max"): [1.0] * 4,
+            },
+        ),
+        example(logs={"loss": [0.694, 0.693]}, facts=BINARY, series=_sampled(0.7, 0.69, 0.69)),
+        example(logs={"loss": [0.693] * 5}, facts={**BINARY, "layers": [MASKED]}),
+        example(logs={"loss": [0.7, 0.693, 0.693]}, facts={"losses": [{"name": "loss_of_my_own"}]}),
+    )
+
+    def check(self, record: Record) -> Symptom | None:
+        constant = require_constant_loss(record)
+        training, validation = data_loss(record), validation_data_loss(record)
+        best = lowest(training, validation)
+        if best <= LEVEL * constant or beats_majority(record, "", "val_"):
+            return None
+        if steadily_falling(training) and training[0] - training[-1] > MOVED * constant:
+            return None
+        steps = int(record.logs[-1]["step"]) + 1 if record.logs else 0
+        if np.isfinite(training).sum() < LEAST_EPOCHS or steps < LEAST_STEPS:
+            raise CannotCheckError(
+                f"{len(record.logs)} epochs of {steps} steps in all were run, and {LEAST_EPOCHS} epochs and "
+                f"{LEAST_STEPS} steps are needed: raise `epochs`"
+            )
+        require_seen_penalty(record)
+        if any(layer.get("mask_zero") for layer in record.facts.get("layers") or ()):
+            raise CannotCheckError("inputs are masked, so that the loss of the best constant prediction is not known")
+        return Symptom(
+            self.name,
+            "critical",
+            f"The best loss is {best:.3g}, {best / constant:.0%} of what the best constant prediction costs "
+            f"({constant:.3g}); below {LEVEL:.0%} something would have been learned.",
+            (),
+            None,
+            {"loss": best, "constant_loss": constant, "ratio": best / constant, "threshold": LEVEL},
+        )
