@@ -12,7 +12,7 @@ from kregtools.symptoms.curves import noise, turns
 from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
 
-LEAST_EPOCHS = 8
+LEAST_EPOCHS = 5
 NOISE = 0.10
 SMOOTH = 0.3
 SHARE = 0.3

@@ -11,7 +11,7 @@ from kregtools.symptoms.curves import turns
 from kregtools.symptoms.evidence import data_loss, require_epochs
 from kregtools.symptoms.symptom import Symptom, SymptomRule
 
-LEAST_EPOCHS = 6
+LEAST_EPOCHS = 5
 SWING = 0.05
 SHARE = 0.3
 LEAST_TURNS = 3
