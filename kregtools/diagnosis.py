@@ -46,8 +46,8 @@ class Diagnosis:
     Every symptom that kregtools knows is in exactly one of `symptoms`, `passed`, `unchecked` and `ignored`.
 
     Attributes:
-        verdict: `"sick"` where a critical symptom was found; else `"overfit"` or `"underfit"`; `"healthy"` only where
-            every check ran and passed; else `"undetermined"`.
+        verdict: `"sick"` where a critical symptom was found, but for those that an underfit accounts for; else
+            `"overfit"` or `"underfit"`; `"healthy"` only where every check ran and passed; else `"undetermined"`.
         symptoms: What was found, the most severe first.
         causes: What explains it, the most probable first.
         passed: The symptoms that were looked for and not found.
@@ -188,7 +188,9 @@ def _causes(
 
 
 def _verdict(found: dict[str, Symptom], unchecked: list[Unchecked]) -> Verdict:
-    if any(symptom.severity == "critical" for symptom in found.values()):
+    critical = {name for name, symptom in found.items() if symptom.severity == "critical"}
+    # A sound run of a network that can do no better than a constant is an underfit.
+    if critical - ({"no_learning", "constant_output"} if "underfit" in found else set()):
         return "sick"
     for verdict in ("overfit", "underfit"):
         if verdict in found:

@@ -117,6 +117,14 @@ def test_the_verdict_names_the_worst():
     assert diagnose(example(logs=overfit, series=dead, facts=BINARY)).verdict == "sick"
 
 
+def test_a_network_that_learns_nothing_in_a_sound_run_is_an_underfit():
+    stuck = {"loss": [0.7, 0.694, 0.693, 0.693, 0.693], "val_loss": [0.7, 0.694, 0.693, 0.693, 0.693]}
+    diagnosis = diagnose(example(logs=stuck, series=WATCHED, facts=BINARY))
+    assert {symptom.name for symptom in diagnosis.symptoms} == {"no_learning", "underfit"}
+    assert diagnosis.verdict == "underfit"
+    assert diagnose(example(logs=stuck, series=watched(dead_units=8.0), facts=BINARY)).verdict == "sick"
+
+
 def test_an_unknown_name_to_ignore_is_an_error_that_lists_the_known():
     with pytest.raises(ValueError, match=r"Received: ignore=\('overfitting',\). Expected names out of: .*overfit"):
         diagnose(example(), ignore=("overfitting",))
