@@ -8,6 +8,8 @@ itself is imported, before or after this package.
 from __future__ import annotations
 
 import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -16,7 +18,10 @@ __version__ = "0.1.0"
 
 _HOME = {
     "diagnose": "kregtools.diagnosis",
+    "gradient_check": "kregtools.gradient_check",
+    "learning_curve": "kregtools.learning_curve",
     "load": "kregtools.run",
+    "preflight": "kregtools.preflight",
     "recalibrate": "kregtools.normalization",
     "tune": "kregtools.tuning",
     "variance_shift": "kregtools.normalization",
@@ -41,10 +46,25 @@ __all__ = [*_HOME, *_SUBMODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from kregtools.diagnosis import diagnose as diagnose
+    from kregtools.gradient_check import gradient_check as gradient_check
+    from kregtools.learning_curve import learning_curve as learning_curve
     from kregtools.normalization import recalibrate as recalibrate
     from kregtools.normalization import variance_shift as variance_shift
+    from kregtools.preflight import preflight as preflight
     from kregtools.run import load as load
     from kregtools.tuning import tune as tune
+
+
+class _Package(types.ModuleType):
+    """Keeps a function's name for the function: importing the module of that name would put the module there."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, types.ModuleType) and _HOME.get(name) == value.__name__:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -34,12 +34,12 @@ def linear(rate: float = 0.05) -> keras.Model:
 def classifier(inputs: int, units: int | None, classes: int) -> keras.Model:
     hidden = [layers.Dense(units, activation="relu")] if units else []
     model = keras.Sequential([keras.Input((inputs,)), *hidden, layers.Dense(classes, activation="softmax")])
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"], run_eagerly=True)
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
 def curve(build=linear, x=X, y=Y, **settings) -> LearningCurve:
-    defaults = {"validation_data": (X, Y), "sizes": (10, 40), "repeats": 2, "epochs": 2, "batch_size": 20}
+    defaults = {"validation_data": (X, Y), "sizes": (10, 40), "repeats": 2, "epochs": 1, "batch_size": 20}
     return kregtools.learning_curve(build, x, y, **{**defaults, **settings})
 
 
@@ -55,8 +55,8 @@ def judged(training: list[float], validation: list[float], pace: float = 0.0, ya
 def test_a_linear_model_of_circles_has_high_bias():
     x, y = CIRCLES
     found = curve(
-        lambda: classifier(2, None, 2), x[:200], y[:200], validation_data=(x[200:], y[200:]), sizes=(50, 100, 200),
-        repeats=3, epochs=12, batch_size=50,
+        lambda: classifier(2, None, 2), x[:200], y[:200], validation_data=(x[200:], y[200:]), sizes=(100, 200),
+        repeats=3, epochs=6, batch_size=50,
     )  # fmt: skip
     assert found.verdict == "high_bias"
     assert found.evidence["constant"] == pytest.approx(np.log(2), rel=1e-3)
@@ -64,17 +64,16 @@ def test_a_linear_model_of_circles_has_high_bias():
 
 
 def test_a_wide_net_of_few_digits_has_high_variance_and_more_of_them_help():
-    build = lambda: classifier(64, 256, 10)  # noqa: E731
-    few = {"validation_data": (DIGITS[800:], LABELS[800:]), "repeats": 3, "epochs": 20, "batch_size": 40}
-    found = curve(build, DIGITS[:40], LABELS[:40], sizes=(10, 20, 40), **few)
+    found = curve(
+        lambda: classifier(64, 256, 10), DIGITS[:40], LABELS[:40], validation_data=(DIGITS[1300:], LABELS[1300:]),
+        sizes=(10, 40), repeats=3, epochs=12, batch_size=20,
+    )  # fmt: skip
     assert found.verdict == "high_variance" and "more data helps" in found.reason
     assert found.evidence["train"] < 0.3 < found.evidence["validation"]
-    more = curve(build, DIGITS[:80], LABELS[:80], sizes=(40, 80), **{**few, "repeats": 2})
-    assert more.evidence["validation"] < found.evidence["validation"]
 
 
 def test_the_right_model_with_enough_rows_is_balanced():
-    found = curve(sizes=(20, 40), epochs=40, repeats=3)
+    found = curve(lambda: linear(0.2), sizes=(20, 40), epochs=6, repeats=3, batch_size=10)
     assert found.verdict == "balanced"
     assert found.evidence["constant"] == pytest.approx(Y.var(), rel=1e-3)
     assert repr(found) == str(found)
@@ -83,19 +82,19 @@ def test_the_right_model_with_enough_rows_is_balanced():
 
 
 def test_the_same_seed_gives_the_same_frame_and_another_seed_another():
-    frames = [curve(seed=seed, sizes=(10, 20)).frame() for seed in (7, 7, 8)]
+    frames = [curve(seed=seed, sizes=(10, 20), repeats=1).frame() for seed in (7, 7, 8)]
     assert frames[0].equals(frames[1])
     assert not np.isclose(frames[0]["val_loss"], frames[2]["val_loss"]).any()
 
 
 def test_a_fit_does_not_depend_on_the_others():
-    wide, narrow = curve(sizes=(10, 20, 40), repeats=2).frame(), curve(sizes=(20, 10), repeats=1).frame()
+    wide, narrow = curve(sizes=(10, 20, 40)).frame(), curve(sizes=(20, 10), repeats=1).frame()
     same = wide[(wide["size"] < 40) & (wide["repeat"] == 0)].reset_index(drop=True)
     assert same.equals(narrow)
 
 
 def test_the_frame_has_a_row_for_each_fit():
-    frame = curve(sizes=(40, 10)).frame()
+    frame = curve(sizes=(40, 10), epochs=2).frame()
     names = ["size", "repeat", "loss", "mae", "val_loss", "val_mae", "epochs", "pace", "failure"]
     assert sorted(frame.columns) == sorted(names) and list(frame.columns[:2]) == names[:2]
     assert list(frame["size"]) == [10, 10, 40, 40] and list(frame["repeat"]) == [0, 1, 0, 1]
@@ -119,26 +118,28 @@ def test_losses_are_those_of_inference_without_penalties():
 
 
 def test_the_training_loss_is_of_the_rows_that_were_trained_on():
-    seen = []
+    def build() -> keras.Model:
+        table = layers.Embedding(40, 1, embeddings_initializer="zeros")
+        model = keras.Sequential([keras.Input((1,), dtype="int32"), table, layers.Flatten()])
+        # A step of this size on a single row learns it by heart, and no other row.
+        model.compile(keras.optimizers.SGD(0.5), "mse", run_eagerly=True)
+        return model
 
-    class Watch(keras.callbacks.Callback):
-        def on_train_end(self, logs=None):
-            seen.append(self.model)
+    ids = np.arange(40)[:, None]
+    frame = curve(build, ids, Y, validation_data=(ids, Y), sizes=(10, 40), repeats=1, batch_size=1).frame()
+    assert (frame["loss"] < 1e-9).all()
+    assert frame["val_loss"].iloc[0] > 0.1 and frame["val_loss"].iloc[1] < 1e-9
 
-    build = lambda: linear(0.0)  # noqa: E731
-    frame = curve(build, sizes=(10, 20), repeats=1, callbacks=[Watch()]).frame()
-    # The callback was copied: its list is not this one.
-    assert not seen
-    rows = _order(Y, int(np.random.SeedSequence((0, 0, 0)).generate_state(1, np.uint32)[0]))
-    keras.utils.set_random_seed(int(np.random.SeedSequence((0, 1, 10, 0)).generate_state(1, np.uint32)[0]))
-    untrained = linear(0.0)
-    expected = untrained.evaluate(X[rows[:10]], Y[rows[:10]], verbose=0)[0]
-    assert frame["loss"].iloc[0] == pytest.approx(expected, rel=1e-5)
+
+def test_callbacks_are_copied_for_each_fit():
+    history = keras.callbacks.History()
+    curve(repeats=1, callbacks=[history])
+    assert history.model is None and history.history == {}
 
 
 def test_early_stopping_sees_the_validation_data():
     stop = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=100.0)
-    assert (curve(callbacks=[stop], epochs=9).frame()["epochs"] == 2).all()
+    assert (curve(callbacks=[stop], epochs=9, repeats=1).frame()["epochs"] == 2).all()
 
 
 def test_several_inputs_outputs_and_a_dataset_to_validate_on():
@@ -180,7 +181,7 @@ def test_a_fit_that_fails_is_listed_and_the_others_count():
             raise OSError("the disk is full\nsecond line")
         return linear(1e30 if call == 4 else 0.05)
 
-    found = curve(build, repeats=3, epochs=3)
+    found = curve(build, repeats=3)
     assert [(f.size, f.repeat) for f in found.failures] == [(10, 2), (40, 0)]
     assert found.failures[1].reason == "OSError: the disk is full"
     assert found.failures[0].reason == "its loss and val_loss is not finite"
@@ -254,7 +255,7 @@ def test_an_invalid_argument_is_named(wrong, message):
 @pytest.mark.parametrize("rows", [2, 3, 8, 40, 1000, 60000])
 def test_sizes_left_out_reach_from_few_rows_to_all(rows):
     sizes = _sizes(None, rows)
-    assert sizes[-1] == rows and 1 <= sizes[0] <= max(rows // 2, 1) and len(sizes) >= 2
+    assert sizes[-1] == rows and 1 <= sizes[0] < rows and len(sizes) >= 2
     assert sizes == sorted(set(sizes)) and len(sizes) == (6 if rows >= 40 else len(sizes))
 
 
@@ -367,7 +368,7 @@ def test_the_figure_draws_what_the_frame_holds():
 
 def test_an_unknown_metric_is_an_error_that_lists_the_known():
     found = curve(repeats=1)
-    with pytest.raises(ValueError, match="argument `metric`. Received: metric='auc'. Expected one of: loss, mae."):
+    with pytest.raises(ValueError, match=r"argument `metric`. Received: metric='auc'. Expected one of: loss, mae."):
         found.plot("auc")
 
 
