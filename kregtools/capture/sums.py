@@ -48,9 +48,10 @@ def enough_rows(shape: Sequence[int | None]) -> int | None:
 
     The first ones are as good as any others of a batch, and are had without copying.
     """
-    if len(shape) < 2 or None in shape[1:]:
+    sizes = [size for size in shape[1:] if size is not None]
+    if len(shape) < 2 or len(sizes) < len(shape) - 1:
         return None
-    most = max(MOST_VALUES // max(math.prod(shape[1:]), 1), 1)
+    most = max(MOST_VALUES // max(math.prod(sizes), 1), 1)
     return most if shape[0] is None or shape[0] > most else None
 
 
