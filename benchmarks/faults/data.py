@@ -70,7 +70,7 @@ def classes(seed: int, rows: int = 1000, flipped: float = 0.0) -> Split:
 
 def several_labels(seed: int) -> Split:
     """20 features, 5 labels that occur together."""
-    x, y = datasets.make_multilabel_classification(1500, 20, 5, random_state=seed)
+    x, y = datasets.make_multilabel_classification(1500, 20, n_classes=5, random_state=seed)
     return standardized(split(x, y, seed))
 
 
