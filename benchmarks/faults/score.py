@@ -82,8 +82,9 @@ def train(name: str, seed: int, directory: Path) -> None:
     data, model = program.data(seed), program.model()
     model.compile(**program.compile())
     validation = {"validation_data": (data.x_val, data.y_val)} if program.validated else {}
-    monitor = HealthMonitor(directory=directory, verbose=0)
+    monitor = HealthMonitor(verbose=0)
     model.fit(data.x, data.y, verbose=0, callbacks=[monitor], **validation, **program.fit)
+    monitor.record.save(directory)  # only now: half a run would be taken for a whole one
 
 
 def trained(jobs: Sequence[tuple[str, int, Path]], workers: int) -> None:
