@@ -31,7 +31,7 @@ class LrTooHigh(CauseRule):
     name = "lr_too_high"
     explains = (
         *("nonfinite", "exploding_gradient", "dead_relu", "vanishing_gradient", "underfit"),
-        *("diverging_loss", "oscillating_loss", "no_learning", "large_update"),
+        *("diverging_loss", "oscillating_loss", "no_learning", "large_update", "constant_output"),
     )
     SICK: ClassVar = (
         example(

@@ -14,6 +14,7 @@ from kregtools.symptoms import Symptom
 from kregtools.symptoms.evidence import data_loss
 
 PENALTY = 0.5
+GROWN = 2.0
 RATE = 0.7
 USUAL_RATE = 0.3
 DECAY = 0.1
@@ -34,8 +35,8 @@ def _dropout(rate: float, name: str = "drop") -> dict[str, Any]:
 class OverRegularization(CauseRule):
     """A penalty or dropout is so strong that the network cannot fit.
 
-    How it is told: at some step the penalties make up more than half of the loss, or a layer drops more than 70 % of
-    its inputs, or the optimizer decays the weights by 0.1 or more.
+    How it is told: at some step the penalties, no larger than twice what they began with, make up more than half of
+    the loss, or a layer drops more than 70 % of its inputs, or the optimizer decays the weights by 0.1 or more.
 
     What to do: a tenth of the penalty, dropout of 0.3, one at a time; regularization is for a network that overfits.
     """
@@ -51,6 +52,11 @@ class OverRegularization(CauseRule):
         example(logs=UNDERFIT, facts={**BINARY, "layers": [_dropout(0.5)]}),
         example(logs={"loss": [0.72, 0.68, 0.66, 0.66, 0.66, 0.66]}, series=_penalty(0.05), facts=BINARY),
         example(logs=UNDERFIT, facts={**BINARY, "optimizer": {"class": "AdamW", "weight_decay": 0.004}}),
+        example(
+            logs={"loss": [50.0, 30.0, 20.0, 10.0, 9.0, 8.0]},
+            series={("", "loss", "value"): [0.8, 60.0, 40.0], ("", "loss", "penalty"): [0.1, 59.0, 39.0]},
+            facts=BINARY,
+        ),
         example(logs={"loss": [0.6, 0.4, 0.3, 0.25, 0.2]}, facts={**BINARY, "layers": [_dropout(0.9)]}),
     )
 
@@ -114,10 +120,12 @@ class OverRegularization(CauseRule):
 
 
 def _penalty_share(record: Record) -> float:
-    """The largest: a penalty that is too strong is gone with the weights."""
+    """The largest: a penalty that is too strong is gone with the weights. One that has grown is not to blame for it."""
     values, penalties = record.series("", "loss", "value"), record.series("", "loss", "penalty")
     known = np.isfinite(penalties) & (values > 0)
-    return float((penalties[known] / values[known]).max(initial=0.0))
+    values, penalties = values[known], penalties[known]
+    grown = penalties > GROWN * penalties[:1]
+    return float((penalties / values)[~grown].max(initial=0.0))
 
 
 def _rates(layer: Mapping[str, Any]) -> dict[str, float]:
