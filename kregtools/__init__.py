@@ -17,10 +17,12 @@ import wrapt
 __version__ = "0.1.0"
 
 _HOME = {
+    "data_dependent_init": "kregtools.initializers",
     "diagnose": "kregtools.diagnosis",
     "gradient_check": "kregtools.gradient_check",
     "learning_curve": "kregtools.learning_curve",
     "load": "kregtools.run",
+    "lsuv": "kregtools.initializers",
     "preflight": "kregtools.preflight",
     "recalibrate": "kregtools.normalization",
     "tune": "kregtools.tuning",
@@ -39,6 +41,7 @@ _SUBMODULES = (
     "record",
     "report",
     "symptoms",
+    "testing",
     "tuning",
 )
 
@@ -47,6 +50,8 @@ __all__ = [*_HOME, *_SUBMODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 if TYPE_CHECKING:
     from kregtools.diagnosis import diagnose as diagnose
     from kregtools.gradient_check import gradient_check as gradient_check
+    from kregtools.initializers import data_dependent_init as data_dependent_init
+    from kregtools.initializers import lsuv as lsuv
     from kregtools.learning_curve import learning_curve as learning_curve
     from kregtools.normalization import recalibrate as recalibrate
     from kregtools.normalization import variance_shift as variance_shift

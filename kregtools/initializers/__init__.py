@@ -1,6 +1,27 @@
-"""Initializers that know the nonlinearity and the dropout before a kernel."""
+"""Initializers that know the nonlinearity and the dropout before a kernel, and functions that look at the data."""
 
+from kregtools.initializers.data_dependent import data_dependent_init
+from kregtools.initializers.delta_orthogonal import DeltaOrthogonal
+from kregtools.initializers.dirac import Dirac
 from kregtools.initializers.dropout_aware import DropoutAware
+from kregtools.initializers.fixup import fixup
+from kregtools.initializers.lsuv import lsuv
 from kregtools.initializers.moments import Moments, gain, moments
+from kregtools.initializers.semi_orthogonal import SemiOrthogonal
+from kregtools.initializers.sparse import Sparse
+from kregtools.initializers.zero import ZerO
 
-__all__ = ["DropoutAware", "Moments", "gain", "moments"]
+__all__ = [
+    "DeltaOrthogonal",
+    "Dirac",
+    "DropoutAware",
+    "Moments",
+    "SemiOrthogonal",
+    "Sparse",
+    "ZerO",
+    "data_dependent_init",
+    "fixup",
+    "gain",
+    "lsuv",
+    "moments",
+]

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
+from kregtools.initializers.kernel_initializer import KernelInitializer, KernelLayout
 from kregtools.initializers.moments import moments
 
 MODES = ("forward", "backward", "average", "sum")
@@ -17,7 +19,7 @@ TRUNCATED = 0.87962566103423978
 
 
 @keras.saving.register_keras_serializable(package="kregtools")
-class DropoutAware(keras.initializers.Initializer):
+class DropoutAware(KernelInitializer):
     r"""Initializer that keeps the variance of a signal through an activation and dropout.
 
     A kernel's input is the output of an activation f, of which dropout keeps the share p and divides it by p. With
@@ -36,8 +38,19 @@ class DropoutAware(keras.initializers.Initializer):
     `activation` and `rate` describe what stands *before* the kernel. The first layer's input is data, not an
     activation: use `DropoutAware("linear", rate=0)` there, on data with unit variance, or leave Keras' default.
 
-    The weights of `Dense` and of the convolutions `Conv1D` to `Conv3D` have the shape that is expected here: inputs
-    before the last axis, outputs on it.
+    The kernels of `Dense` and of the convolutions `Conv1D` to `Conv3D` have their inputs before the last axis, which
+    is expected here. `EinsumDense`, and so `MultiHeadAttention`, says by itself which axes are which (Keras 3.15 and
+    later). For other layers say so:
+
+    | layer | `input_axes` | `output_axes` |
+    |---|---|---|
+    | `DepthwiseConv2D`, and `SeparableConv2D`'s `depthwise_initializer` | `(0, 1)` | `(0, 1, 3)` |
+    | `Conv2DTranspose` | `(0, 1, 3)` | `(0, 1, 2)` |
+    | `MultiHeadAttention`: query, key, value | `(0,)` | `(1, 2)` |
+    | `MultiHeadAttention`: output | `(0, 1)` | `(2,)` |
+
+    A transposed convolution with strides reaches each output from fewer inputs than its kernel has; `kregtools.lsuv`
+    measures what is right there.
 
     Args:
         activation: String, callable or `None`. The activation before the kernel: the name of a Keras activation, an
@@ -52,9 +65,13 @@ class DropoutAware(keras.initializers.Initializer):
             (`python benchmarks/propagation.py`, 2026-11-21). Wider layers and dropout bring all of them closer.
         seed: Integer, `keras.random.SeedGenerator` or `None`. As for Keras' own initializers: an instance with an
             integer or `None` gives the same values at every call. Defaults to `None`.
+        input_axes: Sequence of integers or `None`. The axes of the kernel that a sum over inputs runs over. Defaults
+            to all but the last.
+        output_axes: Sequence of integers or `None`. The axes that a sum over outputs runs over. Defaults to all but
+            the last but one.
 
     Raises:
-        ValueError: If an argument is not one of the above.
+        ValueError: If an argument is not one of the above, or a shape is not that of a kernel.
 
     Example:
 
@@ -82,38 +99,36 @@ class DropoutAware(keras.initializers.Initializer):
         mode: str = "forward",
         distribution: str = "orthogonal",
         seed: int | keras.random.SeedGenerator | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
     ) -> None:
         if isinstance(activation, dict):
             activation = keras.saving.deserialize_keras_object(activation)
         _check_rate(rate)
         _check_choice("mode", mode, MODES)
         _check_choice("distribution", distribution, DISTRIBUTIONS)
+        super().__init__(seed, input_axes, output_axes)
         self.activation = activation
         self.rate = float(rate)
         self.mode = mode
         self.distribution = distribution
         self._moments = moments(activation)
-        # Keras' own initializer draws the values: what a seed means is settled there.
-        self._draw: Any = _unit_variance(distribution, seed)
-        self.seed = self._draw.seed
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
-        if len(shape) < 2:
-            raise ValueError(
-                f"DropoutAware initializes kernels. Received: shape={tuple(shape)}. Expected at least two axes, the "
-                "outputs on the last; use 'zeros' for a bias."
-            )
-        dtype = keras.backend.standardize_dtype(dtype)
-        fan_in, fan_out = math.prod(shape[:-1]), shape[-1] * math.prod(shape[:-2])
-        values = self._draw(shape, dtype="float64" if dtype == "float64" else "float32")
-        if self.distribution == "hypersphere":
-            axes = tuple(range(len(shape) - 1))
-            norm = keras.ops.sqrt(keras.ops.mean(keras.ops.square(values), axis=axes, keepdims=True))
-            values = values / norm
-        elif self.distribution == "orthogonal":
-            values = values * math.sqrt(max(fan_in, shape[-1]))
-        scale = math.sqrt(self.variance(fan_in, fan_out)) / _std(self.distribution)
-        return keras.ops.cast(values * scale, dtype)
+    def values(self, layout: KernelLayout, dtype: str) -> Any:
+        std = math.sqrt(self.variance(layout.fan_in, layout.fan_out))
+        return layout.kernel(self._unit_variance(layout, dtype) * std)
+
+    def _unit_variance(self, layout: KernelLayout, dtype: str) -> Any:
+        rows, columns = layout.fan_in, layout.size(layout.units)
+        if self.distribution == "orthogonal":
+            return self.orthogonal(layout, dtype) * math.sqrt(max(rows, columns))
+        shape = (layout.size(layout.stacked), rows, columns)
+        if self.distribution == "truncated_normal":
+            return keras.random.truncated_normal(shape, stddev=1 / TRUNCATED, seed=self.seed, dtype=dtype)
+        if self.distribution == "uniform":
+            return keras.random.uniform(shape, -math.sqrt(3), math.sqrt(3), seed=self.seed, dtype=dtype)
+        drawn = keras.random.normal(shape, seed=self.seed, dtype=dtype)
+        return drawn / ops.sqrt(ops.mean(ops.square(drawn), axis=1, keepdims=True))
 
     def variance(self, fan_in: int, fan_out: int) -> float:
         """The variance of the weights of a kernel with so many inputs and outputs."""
@@ -128,23 +143,8 @@ class DropoutAware(keras.initializers.Initializer):
             "rate": self.rate,
             "mode": self.mode,
             "distribution": self.distribution,
-            "seed": self._draw.get_config()["seed"],
+            **super().get_config(),
         }
-
-
-def _unit_variance(distribution: str, seed: Any) -> keras.initializers.Initializer:
-    if distribution == "orthogonal":
-        return keras.initializers.Orthogonal(seed=seed)
-    if distribution == "truncated_normal":
-        return keras.initializers.TruncatedNormal(stddev=1.0, seed=seed)
-    if distribution == "uniform":
-        return keras.initializers.RandomUniform(-1.0, 1.0, seed=seed)
-    return keras.initializers.RandomNormal(stddev=1.0, seed=seed)
-
-
-def _std(distribution: str) -> float:
-    """The standard deviation of the values that are drawn."""
-    return {"truncated_normal": TRUNCATED, "uniform": 1 / math.sqrt(3)}.get(distribution, 1.0)
 
 
 def _serialized(activation: Any) -> Any:

@@ -1,0 +1,344 @@
+"""Layer-sequential unit variance, on every kind of model, with nothing else changed."""
+
+import keras
+import numpy as np
+import pytest
+
+import kregtools
+from kregtools.initializers import lsuv
+
+layers = keras.layers
+
+
+def numbers(tensor) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(tensor), "float64")
+
+
+def data(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def state(model) -> list[np.ndarray]:
+    return [numbers(variable) for variable in model.variables]
+
+
+def unchanged(model, before) -> bool:
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(state(model), before, strict=True))
+
+
+def plain(depth=8, rate=0.5, width=64, activation="relu"):
+    blocks = [
+        layer
+        for _ in range(depth)
+        for layer in (layers.Dense(width, activation=activation), layers.Dropout(rate, seed=1))
+    ]
+    return keras.Sequential([keras.Input((width,)), *blocks, layers.Dense(10, activation="softmax")])
+
+
+def before_activations(model, x) -> list[float]:
+    """The std of each Dense layer's output before its activation, dropout on, for a Sequential model."""
+    h, found = keras.ops.convert_to_tensor(x), []
+    for layer in model.layers:
+        if isinstance(layer, layers.Dense):
+            z = keras.ops.matmul(h, layer.kernel) + layer.bias
+            found.append(float(numbers(z).std()))
+            h = layer.activation(z)
+        else:
+            h = layer(h, training=True)
+    return found
+
+
+def test_a_first_training_pass_sees_unit_variance_in_every_layer():
+    keras.utils.set_random_seed(0)
+    model, x = plain(), data(300, 64)
+    report = lsuv(model, x, seed=1)
+    stds = before_activations(model, x)  # the seeds were put back: these are the masks that were measured
+    np.testing.assert_allclose(stds, 1.0, atol=0.011)
+    np.testing.assert_allclose([layer.after for layer in report.layers], stds, rtol=1e-4)
+
+
+def test_it_measures_with_dropout_on():
+    """Measured with dropout off, as published, the signal would double in variance in every layer."""
+    keras.utils.set_random_seed(0)
+    model, x = plain(depth=12), data(300, 64)
+    lsuv(model, x, seed=1)
+    quiet = keras.Model(model.inputs[0], model.layers[-3].output)
+    assert numbers(quiet(x, training=False)).std() < 0.2
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "selu", "tanh", "gelu", "silu", "mish"])
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_fresh_data_and_fresh_dropout_keep_the_std_over_thirty_layers(activation, rate):
+    ratios = []
+    for seed in range(5):
+        keras.utils.set_random_seed(seed)
+        model = plain(30, rate, 128, activation)
+        lsuv(model, data(256, 128, seed=seed), seed=seed)
+        stds = before_activations(model, data(256, 128, seed=100 + seed))
+        ratios.append(stds[-2] / stds[0])
+    assert 0.7 < np.median(ratios) < 1.4
+
+
+def test_per_channel_every_unit_has_unit_variance():
+    keras.utils.set_random_seed(0)
+    model, x = plain(depth=3, rate=0.2), data(400, 64)
+    lsuv(model, x, per="channel", seed=1)
+    z = keras.ops.matmul(keras.ops.convert_to_tensor(x), model.layers[0].kernel)
+    np.testing.assert_allclose(numbers(z).std(axis=0), 1.0, atol=0.011)
+
+
+def test_another_std_and_the_kernels_there_are():
+    model, x = plain(depth=2, rate=0.0), data(300, 64)
+    before = numbers(model.layers[0].kernel)
+    lsuv(model, x, std=4.0, orthogonal=False)
+    np.testing.assert_allclose(before_activations(model, x), 4.0, rtol=0.011)
+    ratio = numbers(model.layers[0].kernel) / before
+    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-4)
+
+
+def test_biases_are_kept_and_accounted_for():
+    model = keras.Sequential([keras.Input((16,)), layers.Dense(32, bias_initializer="random_normal"), layers.Dense(4)])
+    model.layers[0].bias.assign(3 * numbers(model.layers[0].bias) / numbers(model.layers[0].bias).std() * 0.2)
+    bias = numbers(model.layers[0].bias)
+    report = lsuv(model, data(300, 16))
+    assert report.layers[0].after == pytest.approx(1.0, abs=0.011)
+    np.testing.assert_array_equal(numbers(model.layers[0].bias), bias)
+
+
+def test_only_kernels_change():
+    inputs = keras.Input((8, 8, 3))
+    h = layers.Conv2D(8, 3, activation="relu")(inputs)
+    h = layers.BatchNormalization()(h)
+    h = layers.GaussianNoise(0.1)(layers.SpatialDropout2D(0.3)(h))
+    h = layers.Dense(5)(layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(h)))
+    model = keras.Model(inputs, h)
+    model.compile("adam", "mse")
+    kernels = {id(layer.kernel) for layer in model.layers if hasattr(layer, "kernel")}
+    before = [(variable, numbers(variable)) for variable in model.variables]
+    lsuv(model, data(100, 8, 8, 3))
+    changed = {id(variable) for variable, value in before if not np.array_equal(numbers(variable), value)}
+    assert changed == kernels
+    assert "call" not in vars(model.layers[1]) and model.layers[1].activation is keras.activations.relu
+
+
+def test_it_changes_no_optimizer_and_no_compiled_function():
+    model = plain(depth=2)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x, y = data(64, 64), np.zeros(64)
+    model.fit(x, y, verbose=0)
+    function = model.train_function
+    slots = [numbers(variable) for variable in model.optimizer.variables]
+    lsuv(model, x)
+    assert model.train_function is function
+    assert all(np.array_equal(numbers(v), s) for v, s in zip(model.optimizer.variables, slots, strict=True))
+    model.fit(x, y, verbose=0)
+
+
+def nested():
+    inner = keras.Sequential([keras.Input((16,)), layers.Dense(16, activation="relu"), layers.Dense(16)], name="inner")
+    inputs = keras.Input((16,))
+    h = layers.Dropout(0.3)(layers.Dense(16, activation="tanh")(inputs))
+    return keras.Model(inputs, layers.Dense(2)(layers.Add()([inner(h), h])))
+
+
+def shared():
+    dense = layers.Dense(16, activation="relu", name="shared")
+    inputs = keras.Input((16,))
+    return keras.Model(inputs, layers.Dense(2)(dense(layers.Dropout(0.5)(dense(inputs)))))
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.unused = layers.Dense(16), layers.Dense(4), layers.Dense(4)
+        self.dropout = layers.Dropout(0.5)
+        self.unused.build((None, 16))
+
+    def call(self, x, training=None):
+        return self.second(self.dropout(keras.ops.relu(self.first(x)), training=training))
+
+
+def subclassed():
+    model = Subclassed()
+    model(np.zeros((1, 16)))
+    return model
+
+
+def convolutions():
+    inputs = keras.Input((16,))
+    h = layers.Reshape((4, 4, 1))(inputs)
+    h = layers.Conv2D(8, 3, activation="relu", padding="same")(h)
+    h = layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same")(h)
+    h = layers.SeparableConv2D(8, 3, padding="same", activation="elu")(h)
+    h = layers.Conv2DTranspose(4, 3, strides=2, padding="same")(h)
+    return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(h)))
+
+
+def attention():
+    inputs = keras.Input((16,))
+    h = layers.Dense(8)(layers.Reshape((8, 2))(inputs))
+    h = h + layers.MultiHeadAttention(2, 4, dropout=0.2)(h, h)
+    h = layers.TimeDistributed(layers.Dense(6, activation="gelu"))(h)
+    return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(h)))
+
+
+MODELS = {
+    "nested": (nested, ["dense", "inner/dense", "inner/dense", "dense"]),
+    "shared": (shared, ["shared", "dense"]),
+    "subclassed": (subclassed, ["dense", "dense"]),
+    "convolutions": (convolutions, ["conv2d", "depthwise", "separable", "transpose", "dense"]),
+    "attention": (attention, ["dense", "query", "key", "value", "attention_output", "dense", "dense"]),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("per", ["layer", "channel"])
+def test_every_kind_of_model(name, per):
+    keras.utils.set_random_seed(1)
+    build, expected = MODELS[name]
+    report = lsuv(build(), data(400, 16), per=per, seed=2)
+    assert len(report.layers) == len(expected)
+    names = [layer.layer for layer in report.layers]
+    assert sorted(part in name for part, name in zip(sorted(expected), sorted(names), strict=True))
+    if per == "layer":
+        np.testing.assert_allclose([layer.after for layer in report.layers], 1.0, atol=0.02)
+    else:  # means differ between channels, and add to the std of the whole
+        assert all(0.98 < layer.after < 1.5 for layer in report.layers)
+
+
+def test_what_is_left_alone_is_said():
+    inputs = keras.Input((10, 16))
+    h = layers.SpectralNormalization(layers.Dense(16, name="inside"))(inputs)
+    frozen = layers.Dense(16, name="frozen", trainable=False)
+    h = layers.LSTM(8, name="recurrent")(frozen(h))
+    model = keras.Model(inputs, layers.Dense(2, name="last")(h))
+    before = {layer.name: [numbers(weight) for weight in layer.weights] for layer in model.layers}
+    report = lsuv(model, data(100, 10, 16))
+    assert [layer.layer.split("/")[-1] for layer in report.layers] == ["last"]
+    reasons = {name.split("/")[-1]: why for name, why in report.left_alone.items()}
+    assert reasons["frozen"] == "frozen (trainable=False)"
+    assert reasons["inside"] == "its kernel is computed at every call, by a layer around it"
+    assert reasons["lstm_cell"] == "the output of a LSTMCell is not known to be linear in a kernel"
+    for name in ("frozen", "recurrent"):
+        for weight, value in zip(model.get_layer(name).weights, before[name], strict=True):
+            np.testing.assert_array_equal(numbers(weight), value)
+    assert "left as it was, frozen" in repr(report)
+
+
+def test_a_layer_that_is_not_called_is_named():
+    report = lsuv(subclassed(), data(100, 16))
+    assert list(report.left_alone.values()) == ["the model did not call it on this data"]
+
+
+def test_the_report_tells_before_from_after():
+    model, x = plain(depth=4, rate=0.0), data(300, 64)
+    for layer in model.layers:
+        if isinstance(layer, layers.Dense):
+            layer.kernel.assign(3 * numbers(layer.kernel))
+    expected = before_activations(model, x)
+    frame = lsuv(model, x).frame()
+    np.testing.assert_allclose(frame.before, expected, rtol=1e-4)
+    np.testing.assert_allclose(frame.after, 1.0, atol=0.011)
+    assert list(frame.columns) == ["layer", "before", "after"]
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = plain(depth=6)
+        report = lsuv(model, data(256, 64), seed=0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    np.testing.assert_allclose([layer.after for layer in report.layers], 1.0, atol=0.02)
+
+
+def test_any_data_that_fit_takes():
+    x, y = data(300, 64), np.zeros(300)
+    kernels = []
+    for given in (x, (x, y), iter([(x[:100], y[:100]), (x[100:], y[100:])])):
+        model = plain(depth=2, rate=0.0)
+        assert lsuv(model, given, seed=3).samples == 300
+        kernels.append(numbers(model.layers[0].kernel))
+    np.testing.assert_allclose(kernels[0], kernels[1])
+    np.testing.assert_allclose(kernels[0], kernels[2])
+
+
+class BreaksAfterTheFirst(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = layers.Dense(16), layers.Dense(4)
+        self.broken = False
+
+    def call(self, x, training=None):
+        h = self.first(x)
+        if self.broken:
+            raise RuntimeError("out of luck")
+        return self.second(h)
+
+
+def test_a_model_that_fails_midway_is_as_it_was():
+    model = BreaksAfterTheFirst()
+    model(np.zeros((1, 16)))
+    before = state(model)
+    model.broken = True
+    with pytest.raises(RuntimeError, match="out of luck"):
+        lsuv(model, data(50, 16))
+    assert unchanged(model, before)
+    assert "call" not in vars(model.first)
+
+
+NAN = data(100, 64)
+NAN[3, 5] = np.nan
+
+
+@pytest.mark.parametrize("x, message", [
+    (NAN, "`x` is not finite. Received: 1 values that are NaN or infinite. The model was not changed"),
+    (np.ones((100, 64), "float32"), "All 100 rows of `x` are equal"),
+    (data(1, 64), "`x` has 1 row. A variance takes at least two"),
+    (data(0, 64), "`x` has no rows"),
+    (iter([]), "`x` has no rows"),
+])  # fmt: skip
+@pytest.mark.parametrize("function", [kregtools.lsuv, kregtools.data_dependent_init])
+def test_bad_data_is_an_error_and_the_model_is_as_it_was(function, x, message):
+    model = plain(depth=2)
+    before = state(model)
+    with pytest.raises(ValueError, match=message):
+        function(model, iter(()) if not hasattr(x, "shape") else x)
+    assert unchanged(model, before)
+
+
+@pytest.mark.parametrize("function", [kregtools.lsuv, kregtools.data_dependent_init])
+def test_a_dead_layer_is_an_error_that_names_it_and_the_model_is_as_it_was(function):
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(8), layers.ReLU(), layers.Dense(4, name="after")])
+    model.layers[0].bias.assign(np.full(8, -1000.0))
+    arguments = {"orthogonal": False} if function is kregtools.lsuv else {}
+    if function is kregtools.data_dependent_init:
+        model.layers[1].negative_slope = 0.0
+        model = keras.Sequential(
+            [keras.Input((8,)), layers.Dense(8), layers.Rescaling(0.0), layers.Dense(4, name="after")]
+        )
+    before = state(model)
+    with pytest.raises(ValueError, match=r"The output of .*after has no variance on this data.*The model is as it was"):
+        function(model, data(50, 8), **arguments)
+    assert unchanged(model, before)
+
+
+@pytest.mark.parametrize("function", [kregtools.lsuv, kregtools.data_dependent_init])
+def test_models_that_cannot_be_initialized(function):
+    with pytest.raises(ValueError, match=r"is not built, so it has no kernels yet. Call it on a batch"):
+        function(keras.Sequential([layers.Dense(2)]), data(10, 2))
+    with pytest.raises(ValueError, match=r"has no trainable kernel that is known here. Expected at least one Dense"):
+        function(keras.Sequential([keras.Input((2,)), layers.ReLU()]), data(10, 2))
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"std": 0.0}, "`std`. Received: std=0.0. Expected a number above 0"),
+    ({"tolerance": -1}, "Received: tolerance=-1"),
+    ({"max_iterations": 0}, "Received: max_iterations=0. Expected a positive integer"),
+    ({"per": "unit"}, "Received: per='unit'. Expected 'layer' or 'channel'"),
+    ({"samples": 1}, "Received: samples=1. Expected 2 or more"),
+])  # fmt: skip
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        lsuv(plain(depth=1), data(10, 64), **arguments)
