@@ -47,6 +47,9 @@ def _slices(x: Any, samples: int, batch_size: int) -> Iterator[Any]:
     rows = _rows(x)
     # Evenly over all rows: data sorted by class would give the statistics of its first classes.
     chosen = np.linspace(0, rows - 1, min(rows, samples)).round().astype(int) if rows else np.empty(0, int)
+    # What comes after the first normalization depends on which rows share a batch: not those of one class.
+    if len(chosen) > batch_size:
+        chosen = np.random.default_rng(0).permutation(chosen)
     # Batches of equal size: what normalizes by a last batch of one row sees no variance at all.
     for index in np.array_split(chosen, -(-len(chosen) // batch_size)) if rows else ():
         yield keras.tree.map_structure(lambda leaf, index=index: np.asarray(leaf)[index], x)

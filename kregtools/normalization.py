@@ -45,12 +45,14 @@ class VarianceShift:
         samples: How many rows of data were used.
         before: Metrics on the validation data before, where those were given.
         after: The same after.
+        corrected: Whether the statistics were corrected by it.
     """
 
     layers: tuple[LayerShift, ...]
     samples: int
     before: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
+    corrected: bool = False
 
     def frame(self) -> pd.DataFrame:
         """One row for each layer."""
@@ -135,7 +137,7 @@ def recalibrate(
     except BaseException:
         put_back()
         raise
-    return VarianceShift(shift.layers, shift.samples, before, after)
+    return VarianceShift(shift.layers, shift.samples, before, after, corrected=True)
 
 
 def variance_shift(model: keras.Model, data: Any, *, samples: int = 8192, batch_size: int = 512) -> VarianceShift:

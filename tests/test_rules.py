@@ -92,3 +92,27 @@ def test_the_data_loss_of_a_later_fit_begins_where_that_fit_begins():
         record.add_sample(step, 0, {("", "loss", "value"): 4.0, ("", "loss", "penalty"): 2.0 - (step - 100) * 2 / 9})
     record.add_epoch(0, 109, {"loss": 2.0})
     assert data_loss(record) == pytest.approx([2.0 * 0.75])
+
+
+# What `RecalibrateBatchNorm` adds to the record of a monitor beside it.
+MEASURED = {
+    ("norm", "moving_variance", "variance_ratio"): 1.0,
+    ("norm", "moving_variance", "recalibrated"): 1.0,
+    ("norm", "moving_mean", "mean_shift"): 0.1,
+}
+
+
+OTHERS = tuple(rule for rule in RULES if rule.name not in ("variance_shift", "dropout_before_batchnorm"))
+
+
+@pytest.mark.parametrize("rule, record", [*cases("SICK", OTHERS), *cases("HEALTHY", OTHERS)])
+def test_a_measurement_of_batchnorm_changes_nothing_that_is_found(rule, record):
+    measured, keys = Record(record.facts), record._table.keys
+    for index, sample in enumerate(record.samples):
+        measured.add_sample(*sample, {key: record.series(*key)[index] for key in keys})
+        if index % 10 == 9 or index == len(record.samples) - 1:
+            measured.add_sample(*sample, MEASURED)
+    for entry in record.logs:
+        logs = {name: value for name, value in entry.items() if name not in ("epoch", "step")}
+        measured.add_epoch(int(entry["epoch"]), int(entry["step"]), logs)
+    assert diagnose(measured) == diagnose(record)

@@ -14,9 +14,11 @@ import numpy as np
 from rich.console import Console
 
 from kregtools.callbacks._guard import guarded
+from kregtools.callbacks._monitors import enter, shift_values
 from kregtools.capture import model_facts
 from kregtools.diagnosis import Diagnosis, check_names, diagnose
 from kregtools.errors import KregtoolsWarning
+from kregtools.normalization import VarianceShift
 from kregtools.record import Journal, Record, journal_path
 
 LOGS = ("grad_norm", "update_ratio", "dead_units", "generalization_gap", "findings")
@@ -121,6 +123,21 @@ class FitDiagnosis(keras.callbacks.Callback):
 
         return write_html(path, self.record, self.diagnosis)
 
+    def add(self, shift: VarianceShift, epoch: int | None = None) -> None:
+        """Adds what `kregtools.variance_shift` measured on the model to the record, and judges it with the rest.
+
+        A `RecalibrateBatchNorm` in the same list of callbacks does so by itself.
+
+        Args:
+            shift: What was measured.
+            epoch: The epoch it belongs to. Defaults to the last one.
+        """
+        epoch = int(self.record.epochs[-1]) if epoch is None else epoch
+        self._add_samples()
+        self.record.add_sample(self._last_step(epoch), epoch, shift_values(self.model, shift))
+        self._diagnosis = None
+        self._flush()
+
     # ---- hooks
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
@@ -148,6 +165,10 @@ class FitDiagnosis(keras.callbacks.Callback):
         self._began, self._seconds, self._own_seconds = time.perf_counter(), 0.0, 0.0
         self._facts_complete = self.record.facts["model"]["parameters"] is not None
         self._open_journal()
+        enter(self)
+
+    def _add_samples(self) -> None:
+        """Adds to the record what was sampled of the steps until now."""
 
     @guarded
     def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:

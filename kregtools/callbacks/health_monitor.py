@@ -125,9 +125,12 @@ class HealthMonitor(FitDiagnosis):
 
     @guarded
     def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        self._add_samples()
+        super()._end_epoch(epoch, logs)
+
+    def _add_samples(self) -> None:
         if self._capture is not None:
             self._take_samples(self._capture)
-        super()._end_epoch(epoch, logs)
 
     def _take_samples(self, capture: Capture) -> None:
         for sample in capture.drain():

@@ -4,6 +4,7 @@ from kregtools.causes.bad_init import BadInit
 from kregtools.causes.cause import Cause, CauseRule, Remedy
 from kregtools.causes.class_imbalance import ClassImbalance
 from kregtools.causes.clipping_too_tight import ClippingTooTight
+from kregtools.causes.dropout_before_batchnorm import DropoutBeforeBatchnorm
 from kregtools.causes.frozen_layers import FrozenLayers
 from kregtools.causes.insufficient_capacity import InsufficientCapacity
 from kregtools.causes.insufficient_data import InsufficientData
@@ -43,6 +44,7 @@ CAUSES: tuple[CauseRule, ...] = (
     ClassImbalance(),
     WrongOptimizer(),
     FrozenLayers(),
+    DropoutBeforeBatchnorm(),
     UnsafeNumerics(),
     LrTooHigh(),
     BadInit(),

@@ -1,4 +1,4 @@
-"""BatchNormalization whose statistics can be taken again without dropout."""
+"""BatchNormalization whose statistics can be taken without dropout."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ class DropoutAwareBatchNormalization(keras.layers.BatchNormalization):
 
     Dropout adds variance: of an input with mean m and variance v, dropout that keeps the share p makes
     $(v + m^2)/p - m^2$. BatchNormalization sees that in training, and uses it in inference, where there is no
-    dropout. `kregtools.recalibrate(model, data)` takes the statistics again with dropout off.
+    dropout. Two ways lead out of it: `kregtools.recalibrate(model, data)`, or `callbacks.RecalibrateBatchNorm`, takes
+    the statistics again with dropout off; `kregtools.layers.DropoutFreeStatistics(block)` follows them in training.
 
-    In training and inference this layer does what Keras' own does, to the bit, with the same variables in the same
-    order, so that `set_weights(other.get_weights())` works both ways. What it adds is `collecting`, the mode in which
-    `recalibrate` runs it. `recalibrate` works on plain BatchNormalization, too; this layer needs no patching for it,
-    and states the intention.
+    By itself this layer does what Keras' own does, to the bit. What it adds is `collecting`, the mode in which the
+    two above run it. `recalibrate` works on plain BatchNormalization, too; this layer needs no patching for it, and
+    states the intention.
 
-    There is little to gain where dropout stands only after the last BatchNormalization, and in wide networks.
+    It has the same variables in the same order, and to Keras the same name: `set_weights` and files of weights
+    (`.weights.h5`) work from plain BatchNormalization to this layer and back. `kregtools.layers.convert(model)` puts
+    it in the place of every plain BatchNormalization of a model.
 
     Args:
         **kwargs: As for `keras.layers.BatchNormalization`.
@@ -55,13 +57,20 @@ class DropoutAwareBatchNormalization(keras.layers.BatchNormalization):
     """
 
     _collect: Callable[[BatchMoments], None] | None = None
+    _by_batch = False
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if self._collect is None:
+            object.__setattr__(self, "_by_batch", bool(training and self.trainable))
             return super().call(inputs, training=training, mask=mask)
         outputs, moments = normalize_by_batch(self, inputs, mask)
         self._collect(moments)
         return outputs
+
+    @property
+    def normalized_by_batch(self) -> bool:
+        """Whether the last call normalized by the batch, and so updated the moving statistics."""
+        return self._by_batch
 
     @contextlib.contextmanager
     def collecting(self, collect: Callable[[BatchMoments], None]) -> Iterator[None]:
@@ -72,3 +81,7 @@ class DropoutAwareBatchNormalization(keras.layers.BatchNormalization):
             yield
         finally:
             object.__setattr__(self, "_collect", outer)
+
+
+# Keras names the groups of a weights file by the class: with this name those of plain BatchNormalization load.
+DropoutAwareBatchNormalization.__name__ = "BatchNormalization"

@@ -20,6 +20,7 @@ from kregtools.symptoms.symptom import CannotCheckError, Severity, Symptom, Symp
 from kregtools.symptoms.train_val_mismatch import TrainValMismatch
 from kregtools.symptoms.underfit import Underfit
 from kregtools.symptoms.vanishing_gradient import VanishingGradient
+from kregtools.symptoms.variance_shift import VarianceShift
 
 SYMPTOMS: tuple[SymptomRule, ...] = (
     Nonfinite(),
@@ -39,6 +40,7 @@ SYMPTOMS: tuple[SymptomRule, ...] = (
     NoGeneralization(),
     TrainValMismatch(),
     NoisyValidation(),
+    VarianceShift(),
     Overfit(),
     Underfit(),
 )

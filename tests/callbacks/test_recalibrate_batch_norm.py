@@ -117,7 +117,7 @@ def test_a_copy_shares_the_data():
 def test_a_failure_is_one_warning_and_training_goes_on():
     with pytest.warns(KregtoolsWarning, match=r"RecalibrateBatchNorm\._recalibrate failed") as warned:
         fit(RecalibrateBatchNorm(X[:, :3]))
-    assert len(warned) == 1
+    assert [warning.category for warning in warned].count(KregtoolsWarning) == 1
 
 
 def test_a_wrong_interval_is_an_error():

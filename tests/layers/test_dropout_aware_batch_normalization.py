@@ -92,7 +92,7 @@ def test_a_model_with_it_loads_in_another_process(tmp_path):
     code = f"""
         import kregtools, keras, numpy as np
         model = keras.models.load_model(r"{tmp_path / "model.keras"}")
-        print(type(model.layers[0]).__name__, model.layers[0].momentum)
+        print(type(model.layers[0]).__qualname__, model.layers[0].momentum)
         np.save(r"{tmp_path / "y.npy"}", model.predict(np.load(r"{tmp_path / "x.npy"}"), verbose=0))
     """
     result = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
