@@ -9,26 +9,17 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 
-from kregtools.capture.firing import FiringUnits
-from kregtools.capture.recorder import Key
-from kregtools.capture.sampler import Payload, Sample, Sampler, decoded, timed
+from kregtools.capture.decoding import Decoder, Pending, StepStatistics
+from kregtools.capture.sampler import Sample, Sampler, timed
 from kregtools.capture.schedule import Schedule
 from kregtools.errors import NotWatchable
 
-MOST_PENDING = 256
-
-
-class StepStatistics(NamedTuple):
-    """The statistics of one sampled step."""
-
-    step: int
-    epoch: int
-    values: dict[Key, float]
+MOST_PENDING = 64
 
 
 class Dispatcher:
@@ -115,9 +106,9 @@ class Capture:
         self.steps, self.epoch, self._first_step, self._epoch_end = 0, 0, 0, math.inf
         self._waited = 0
         self.given_up: str | None = None
-        self._pending: list[tuple[int, int, Payload]] = []
+        self._pending: list[Pending] = []
         self._decoded: list[StepStatistics] = []
-        self._firing = FiringUnits()
+        self._decoder = Decoder(self._adapter.to_numpy)
         self._began = time.perf_counter()
         self._tracing, self._spent = 0.0, 0.0
         self._unsplit = 0, 0.0  # sampled steps that cannot be told from what watching them cost, and their seconds
@@ -209,7 +200,7 @@ class Capture:
             return
         self._watching[detailed] = sample.sampler
         step = self._first_step + (last if sample.sampler.sees_last else first)
-        self._pending.append((step, self.epoch, sample.payload))
+        self._pending.append(Pending(step, self.epoch, sample.payload))
         if len(self._pending) == MOST_PENDING:
             self._decode_pending()
 
@@ -267,19 +258,9 @@ class Capture:
     def _decode_pending(self) -> None:
         pending, self._pending = self._pending, []
         try:
-            for step, epoch, payload in pending:
-                self._decoded.append(StepStatistics(step, epoch, self._decode(payload)))
+            self._decoded += self._decoder(pending)
         except Exception as error:
             self._give_up(f"the statistics cannot be read ({type(error).__name__}: {error})")
-
-    def _decode(self, payload: Payload) -> dict[Key, float]:
-        index, values, firing = (self._adapter.to_numpy(part) for part in payload[1:])
-        values, firing = decoded(payload.layouts[int(np.max(index))], values, firing)
-        for layer, units in firing.items():
-            rows = int(values[layer, "activation", "rows"])
-            values[layer, "activation", "dead_units"] = self._firing.dead(layer, rows, units)
-            values[layer, "activation", "units"] = float(len(units))
-        return values
 
 
 def _adapter_name() -> str:

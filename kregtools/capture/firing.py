@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
 
 WINDOW_ROWS = 256
@@ -17,7 +15,9 @@ class FiringUnits:
     """
 
     def __init__(self) -> None:
-        self._recent: dict[str, deque[tuple[int, np.ndarray]]] = {}
+        self._rows: dict[str, int] = {}
+        # Up to which row each unit was last seen to fire.
+        self._fired: dict[str, np.ndarray] = {}
 
     def dead(self, layer: str, rows: int, firing: np.ndarray) -> float:
         """The number of dead units, NaN until enough rows were seen.
@@ -27,10 +27,7 @@ class FiringUnits:
             rows: The rows of this batch.
             firing: Which units were positive for any of them, booleans of shape `(units,)`.
         """
-        recent = self._recent.setdefault(layer, deque())
-        recent.append((rows, firing))
-        while sum(count for count, _ in recent) - recent[0][0] >= WINDOW_ROWS:
-            recent.popleft()
-        if sum(count for count, _ in recent) < WINDOW_ROWS:
-            return float("nan")
-        return float(np.sum(~np.any([mask for _, mask in recent], axis=0)))
+        end = self._rows[layer] = self._rows.get(layer, 0) + rows
+        last = self._fired.setdefault(layer, np.zeros(firing.shape, int))
+        np.copyto(last, end, where=firing)
+        return float(np.count_nonzero(last <= end - WINDOW_ROWS)) if end >= WINDOW_ROWS else float("nan")

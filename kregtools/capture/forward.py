@@ -13,10 +13,10 @@ from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from kregtools.capture import data, reduce
+from kregtools.capture.decoding import decoded
 from kregtools.capture.host import random_state_kept
 from kregtools.capture.names import variable_names
 from kregtools.capture.recorder import Key, Reader, Recorder
-from kregtools.capture.sampler import decoded
 from kregtools.capture.taps import listening
 
 
@@ -155,8 +155,8 @@ def _copied(variable: Any) -> np.ndarray:
 
 def _finished(recorder: Recorder) -> tuple[dict[Key, float], dict[str, np.ndarray]]:
     layout, found = recorder.finish()
-    arrays = [np.asarray(ops.convert_to_numpy(found[name])) for name in ("values", "firing")]
-    return decoded(layout, *arrays)
+    keys, values, firing = decoded(layout, np.asarray(ops.convert_to_numpy(found))[None])
+    return dict(zip(keys, values[0].tolist(), strict=True)), {layer: fired[0] for layer, fired in firing.items()}
 
 
 def _tensor(array: Any) -> Any:

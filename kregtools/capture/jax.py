@@ -87,7 +87,7 @@ class PureSampler(Sampler):
             jax.block_until_ready(payload)
             if not self._compiled or self._traces == traces:
                 self._seconds = time.perf_counter() - began
-        return Payload(self._layouts, payload["layout"], payload["values"], payload["firing"])
+        return Payload(self._layouts, payload["layout"], payload["values"])
 
     def _watch_step(self, state: Any, batch: Any) -> dict[str, Any]:
         self._traces += 1
@@ -97,11 +97,11 @@ class PureSampler(Sampler):
             self._model.train_step(state, batch)
         if not recorder.has_seen_training:
             raise NotWatchable("no layer and no optimizer is called inside its `train_step`")
-        layout, payload = recorder.finish()
+        layout, values = recorder.finish()
         self.coverage = recorder.coverage
         if layout not in self._layouts:
             self._layouts.append(layout)
-        return {**payload, "layout": jnp.asarray(self._layouts.index(layout))}
+        return {"values": values, "layout": jnp.asarray(self._layouts.index(layout))}
 
 
 class FrameReader(Reader):

@@ -26,7 +26,7 @@ FIRING = "firing"
 
 
 class Layout(NamedTuple):
-    """What the numbers of a payload are: one key a value, and the firing units of each layer in a row."""
+    """What the numbers of a payload are: one key a value, then the firing units of each layer in a row."""
 
     keys: tuple[Key, ...]
     firing: tuple[tuple[str, int], ...]
@@ -135,8 +135,8 @@ class Recorder:
 
     # ---- after the step
 
-    def finish(self) -> tuple[Layout, dict[str, Any]]:
-        """The layout, and the statistics as one vector of floats and one of booleans."""
+    def finish(self) -> tuple[Layout, Any]:
+        """The layout, and the statistics as one vector of floats."""
         scalars: dict[Key, Any] = {}
         vectors: dict[tuple[Key, ...], Any] = {}
         firing: dict[str, Any] = {}
@@ -151,10 +151,8 @@ class Recorder:
         keys = (*scalars, *(key for each in vectors for key in each))
         layout = Layout(keys, tuple((name, units.shape[-1]) for name, units in firing.items()))
         values = [ops.stack(list(scalars.values())), *vectors.values()] if scalars else [ops.zeros((0,))]
-        return layout, {
-            "values": ops.concatenate(values),
-            "firing": ops.concatenate(list(firing.values())) if firing else ops.zeros((0,), "bool"),
-        }
+        units = [ops.cast(ops.concatenate(list(firing.values())), "float32")] if firing else []
+        return layout, ops.concatenate([*values, *units])
 
     @property
     def has_seen_training(self) -> bool:

@@ -17,17 +17,14 @@ def merged(keys: Sequence[Key], values: np.ndarray, firing: np.ndarray) -> tuple
 
     Args:
         keys: The keys of the values.
-        values: Shape `(keys,)`, or `(replicas, keys)`.
-        firing: Which units fired, shape `(units,)` or `(replicas, units)`.
+        values: Shape `(replicas, keys)`.
+        firing: Which units fired, booleans of shape `(replicas, units)`.
 
     Returns:
         The values, shape `(keys,)`, and the booleans, shape `(units,)`.
     """
-    if values.ndim == 1:
-        return values.astype(float), firing.astype(bool)
-    values = values.astype(float)
     columns = {key: values[:, index] for index, key in enumerate(keys)}
-    return np.array([_merge(key, columns) for key in keys]), np.any(firing.astype(bool), axis=0)
+    return np.array([_merge(key, columns) for key in keys]), np.any(firing, axis=0)
 
 
 def _merge(key: Key, columns: dict[Key, np.ndarray]) -> float:

@@ -6,12 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from kregtools.capture.coverage import Coverage
-from kregtools.capture.recorder import Key, Layout, Reader, Recorder
-from kregtools.capture.replicas import merged
-from kregtools.capture.sums import statistics
+from kregtools.capture.recorder import Layout, Reader, Recorder
 from kregtools.capture.taps import listening
 
 
@@ -21,7 +17,6 @@ class Payload(NamedTuple):
     layouts: Sequence[Layout]
     index: Any
     values: Any
-    firing: Any
 
 
 class Sample(NamedTuple):
@@ -82,8 +77,8 @@ class EagerSampler(Sampler):
         listened, payload, finishing, why_not = recorder.seconds, None, 0.0, None
         try:
             with recorder.quiet():
-                (layout, found), finishing = timed(recorder.finish)
-            payload = Payload([layout], 0, found["values"], found["firing"])
+                (layout, values), finishing = timed(recorder.finish)
+            payload = Payload([layout], 0, values)
         except Exception as error:
             why_not = f"reducing what was seen failed ({type(error).__name__}: {error})"
         if not recorder.has_seen_training:
@@ -97,14 +92,3 @@ def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
     began = time.perf_counter()
     result = function(*args)
     return result, time.perf_counter() - began
-
-
-def decoded(layout: Layout, values: np.ndarray, firing: np.ndarray) -> tuple[dict[Key, float], dict[str, np.ndarray]]:
-    """The statistics by key, and the firing units by layer."""
-    keys, found = statistics(layout.keys, values)
-    found, firing = merged(keys, found, firing)
-    units, start = {}, 0
-    for layer, count in layout.firing:
-        units[layer] = firing[start : start + count]
-        start += count
-    return dict(zip(keys, found.tolist(), strict=True)), units

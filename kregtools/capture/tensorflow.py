@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 import re
 import time
@@ -75,6 +74,8 @@ class GraphSampler(Sampler):
         self._layouts: list[Layout] = []
         self._outbox = _outbox(model)
         self._runs, self._traces = 0, 0
+        self._next_check, self._spec = 1, None
+        self._prepared = False
         self._in_place = True
         self._why_unchecked: str | None = None
         self._why_not: str | None = None
@@ -91,16 +92,27 @@ class GraphSampler(Sampler):
         return self.IN_PLACE if self._in_place else self.REHEARSED
 
     def __call__(self, plain: Callable[..., Any], *args: Any) -> Sample:
-        self._runs += 1
         traces = self._traces
-        if self._runs == 1:
+        if not self._prepared:
+            self._prepared = True
             self._why_unchecked = self._prepare(*args)
-        to_check = self._runs & (self._runs - 1) == 0
-        rehearse = self._why_unchecked is None and (to_check or not self._in_place)
+        rehearse = self._why_unchecked is None and (self._is_to_check(args[0]) or not self._in_place)
         sample = self._rehearse(plain, args[0]) if rehearse else self._sample(self._function(*args))
         return sample._replace(traced=self._traces > traces)
 
     # ---- private
+
+    def _is_to_check(self, iterator: Any) -> bool:
+        """Whether this is the first, second, 16th, 128th, … sample since the function was traced."""
+        spec = iterator.element_spec
+        if spec is not self._spec and spec != self._spec:
+            self._runs, self._next_check = 0, 1
+        self._spec = spec
+        self._runs += 1
+        if self._runs < self._next_check:
+            return False
+        self._next_check *= 2 if self._runs == 1 else 8
+        return True
 
     def _train_step(self, train_step: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def sampled_step(batch: Any) -> dict[str, Any]:
@@ -127,23 +139,24 @@ class GraphSampler(Sampler):
 
         return sampled_step
 
-    def _handed_out(self, layout: Layout, payload: dict[str, Any]) -> dict[str, Any]:
-        # In variables: the order in which TensorFlow runs a graph follows from its results, and with the statistics
+    def _handed_out(self, layout: Layout, values: Any) -> dict[str, Any]:
+        # In a variable: the order in which TensorFlow runs a graph follows from its results, and with the statistics
         # among them it was found to run an LSTM's backward loop much slower.
         if layout not in self._layouts:
             self._layouts.append(layout)
-        for name, variable in self._outbox.items():
-            variable.assign(payload.pop(name))
-        payload["layout"] = tf.constant(self._layouts.index(layout))
-        return {name: _one_slot_a_replica(value) for name, value in payload.items()}
+        handed_out = {"layout": tf.constant(self._layouts.index(layout)), "values": values}
+        if self._outbox is not None:
+            self._outbox.assign(handed_out.pop("values"))
+        return {name: _one_slot_a_replica(value) for name, value in handed_out.items()}
 
     def _sample(self, result: Any) -> Sample:
         if not (isinstance(result, dict) and WATCH in result):
             return Sample(result, None, why_not="its `make_train_function` does not use `train_step`")
         if not result[WATCH]:
             return Sample(result["logs"], None, why_not=self._why_not)
-        payload = {**result[WATCH], **{name: variable.value() for name, variable in self._outbox.items()}}
-        return Sample(result["logs"], Payload(self._layouts, payload["layout"], payload["values"], payload["firing"]))
+        watched = result[WATCH]
+        values = watched["values"] if self._outbox is None else self._outbox.value()
+        return Sample(result["logs"], Payload(self._layouts, watched["layout"], values))
 
     def _prepare(self, *args: Any) -> str | None:
         """Traces the second function; returns why it cannot be rehearsed, `None` if it can."""
@@ -155,8 +168,7 @@ class GraphSampler(Sampler):
             return "its train function is not the one Keras makes"
         with random_state_kept():
             graph = self._traced(function, *args).graph
-        own = {id(variable) for variable in self._outbox.values()}
-        self._variables = [variable for variable in graph.variables if id(variable) not in own]
+        self._variables = [variable for variable in graph.variables if variable is not self._outbox]
         nodes = [*graph.as_graph_def().node, *_inner_nodes(graph)]
         if any(node.attr["seed2"].i or node.attr["seed"].i for node in nodes if "seed2" in node.attr):
             if not self._covers_all:
@@ -184,19 +196,21 @@ class GraphSampler(Sampler):
         if not batches:
             return Sample(plain(iterator), None)  # which raises what ends the epoch
         spec, variables = iterator.element_spec, self._variables
-        before = [np.array(variable.numpy()) for variable in variables]
-        sample, after, why_not = Sample(None, None), [], None
+        before = [variable.value() for variable in variables]  # what is read stays as it is, and costs no copy
+        sample, after, why_not = Sample(None, None), None, None
         try:
             with random_state_kept():
                 sample = self._sample(self._function(_replayed(batches, spec)))
-            after = _digests([*variables, sample.result])
+            after = [variable.value() for variable in variables]
         except Exception as error:
             why_not = _failed("rehearsing a step", error)
         finally:
             for variable, value in zip(variables, before, strict=True):
                 variable.assign(value)
+            del before
         logs, plain_seconds = timed(plain, _replayed(batches, spec))
-        self._in_place = self._in_place and after == _digests([*variables, logs])
+        results = [variable.value() for variable in variables], logs
+        self._in_place = self._in_place and _same_bits((after, sample.result), results)
         seconds = time.perf_counter() - began - plain_seconds
         return Sample(logs, sample.payload, seconds, plain_seconds, why_not=why_not or sample.why_not)
 
@@ -272,17 +286,21 @@ def _replayed(batches: list[Any], spec: Any) -> Iterator[Any]:
     return iter(functools.reduce(lambda one, other: one.concatenate(other), datasets))
 
 
-def _digests(structure: Any) -> list[bytes]:
-    arrays = [np.asarray(leaf) for leaf in tf.nest.flatten(structure)]
-    return [hashlib.blake2b(array.tobytes()).digest() for array in arrays]
+def _same_bits(one: Any, other: Any) -> bool:
+    ones, others = tf.nest.flatten(one), tf.nest.flatten(other)
+    return len(ones) == len(others) and all(map(np.array_equal, map(_bits, ones), map(_bits, others)))
 
 
-def _outbox(model: Any) -> dict[str, tf.Variable]:
-    """Variables of any length, which neither replicas nor XLA could assign."""
+def _bits(leaf: Any) -> np.ndarray:
+    array = to_numpy(leaf)
+    return array if array.dtype.hasobject else array.reshape(-1).view(np.uint8)
+
+
+def _outbox(model: Any) -> tf.Variable | None:
+    """A variable of any length, which neither replicas nor XLA could assign."""
     if model.jit_compile or model.distribute_strategy.num_replicas_in_sync > 1:
-        return {}
-    dtypes = {"values": "float32", "firing": "bool"}
-    return {name: tf.Variable(tf.zeros((0,), dtype), False, shape=(None,)) for name, dtype in dtypes.items()}
+        return None
+    return tf.Variable(tf.zeros((0,)), False, shape=(None,))
 
 
 def _one_slot_a_replica(value: Any) -> Any:

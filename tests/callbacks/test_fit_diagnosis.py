@@ -181,7 +181,7 @@ def test_statistics_that_cannot_be_read_are_one_warning_and_training_goes_on(mon
         raise ZeroDivisionError("oh")
 
     monkeypatch.setattr("kregtools.capture.capture.MOST_PENDING", 2)
-    monkeypatch.setattr("kregtools.capture.capture.Capture._decode", broken)
+    monkeypatch.setattr("kregtools.capture.decoding.statistics", broken)
     with pytest.warns(KregtoolsWarning, match="the statistics cannot be read .*oh") as warned:
         history = fit(HealthMonitor(sample_every=1, verbose=0))
     assert len(ours(warned)) == 1 and len(history.epoch) == 6
