@@ -9,6 +9,7 @@ import numpy as np
 
 from kregtools.record import Record
 from kregtools.record.targets import Targets
+from kregtools.symptoms.capacity import REGRESSION as REGRESSION
 
 
 def layers(record: Record) -> list[dict[str, Any]]:
@@ -63,10 +64,6 @@ def layer_code(layer: dict[str, Any], units: int | None = None, **arguments: str
 STALLED = ("no_learning", "underfit", "slow_convergence", "constant_output", "loss_metric_mismatch")
 BLOWN_UP = ("nonfinite", "diverging_loss", "exploding_gradient", "oscillating_loss", "large_update")
 CUT_OFF = ("vanishing_gradient", "dead_relu", "saturated_activation")
-REGRESSION = (
-    *("mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error"),
-    *("mean_squared_logarithmic_error", "huber", "log_cosh"),
-)
 CATEGORICAL = ("categorical_crossentropy", "categorical_focal_crossentropy")
 BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
 SPARSE = ("sparse_categorical_crossentropy",)

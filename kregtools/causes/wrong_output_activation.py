@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -24,17 +23,11 @@ from kregtools.causes.evidence import (
 )
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
+from kregtools.symptoms.capacity import RANGES, out_of_reach
 
 BROKEN = {("", "loss", "nonfinite"): [0, 1]}
 SHARES = {
     ("", "output", name): [value] * 2 for name, value in {"min": 0, "max": 0.9, "sum_mean": 1, "sum_std": 0}.items()
-}
-# What an activation can give.
-RANGES = {
-    **dict.fromkeys(("sigmoid", "hard_sigmoid", "softmax"), (0.0, 1.0)),
-    **dict.fromkeys(("tanh", "hard_tanh", "softsign"), (-1.0, 1.0)),
-    **dict.fromkeys(("relu", "softplus", "exponential"), (0.0, math.inf)),
-    "relu6": (0.0, 6.0),
 }
 NO_PROBABILITY = (
     "linear",
@@ -49,7 +42,6 @@ NO_PROBABILITY = (
     "silu",
     "softplus",
 )
-BEYOND = 0.5
 
 
 def _facts(loss: str, activation: str | None, units: int, **settings: Any) -> dict[str, Any]:
@@ -132,14 +124,11 @@ def _fault(record: Record, head: Head) -> tuple[float, str] | None:
 
 
 def _out_of_reach(head: Head) -> tuple[float, str] | None:
-    low, high = RANGES.get(head.activation or "", (-math.inf, math.inf))
-    targets = head.targets
-    beyond = max(low - targets.low, targets.high - high, 0.0)
-    if head.kind == "unknown" or not beyond > BEYOND * math.sqrt(targets.variance):
+    reason = None if head.kind == "unknown" else out_of_reach(head.activation, head.targets)
+    if reason is None:
         return None
-    reason = f"The targets range from {targets.low:.3g} to {targets.high:.3g}, and {head.activation} gives"
-    reach = f" {low:g} to {high:g}." if high < math.inf else f" nothing below {low:g}."
-    return 0.85 if low <= targets.mean <= high else 0.97, reason + reach
+    low, high = RANGES[head.activation or ""]
+    return 0.85 if low <= head.targets.mean <= high else 0.97, reason[0].upper() + reason[1:] + "."
 
 
 def _probabilities(record: Record, head: Head) -> bool:

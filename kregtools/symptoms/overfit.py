@@ -15,6 +15,7 @@ from kregtools.symptoms.symptom import Symptom, SymptomRule
 
 RISE = 1.10
 STEADY_RISE = 1.05
+MORE_ERRORS = 1.25
 GAP = 1.20
 LEAST_SINCE = 10
 STEADY = 0.8
@@ -25,13 +26,23 @@ CONVERGED = 0.05
 BINARY = {"losses": [{"name": "binary_crossentropy"}]}
 
 
+# Loss and accuracy of a network that learns wrong labels by heart: the loss alone says little.
+NOISY_LABELS = {
+    "loss": [2.0 - 0.1 * epoch for epoch in range(16)],
+    "accuracy": [0.4 + 0.03 * epoch for epoch in range(16)],
+    "val_loss": [1.0, 0.80, 0.73, 0.70, 0.69, *(0.69 + 0.005 * epoch for epoch in range(11))],
+    "val_accuracy": [0.88, 0.90, 0.91, 0.92, 0.92, *(0.92 - 0.01 * epoch for epoch in range(11))],
+}
+
+
 class Overfit(SymptomRule):
     """The network learns the training data by heart.
 
     How it is detected: at the end (the mean of the last two epochs, or of the last 5 % of a long run) the validation
     loss stands more than 10 % above its lowest value, or more than 5 % where it has risen steadily for ten epochs or
-    more; the training loss has fallen since, is at least a sixth below it and, penalties left out, below that of the
-    best constant prediction, where that is known. A validation loss that jumps is told by its size: the rise is more
+    more, or where the validation accuracy says the same: a quarter more errors than in the onset's epoch, and fewer in
+    training. The training loss has fallen since, is at least a sixth below it and, penalties left out, below that of
+    the best constant prediction, where that is known. A validation loss that jumps is told by its size: the rise is more
     than 3.5 times what it falls by in between, or it drifts upwards over ten epochs or more (rank correlation with
     time above 0.5). One that is far above the training loss from the first epoch on is another symptom,
     `train_val_mismatch`; one below 5 % of the constant's does no harm. The onset is the epoch with the lowest
@@ -42,7 +53,8 @@ class Overfit(SymptomRule):
     What to do: see the cause; dropout, L2, more data or augmentation, a smaller network, or stopping at the onset
     with `EarlyStopping(restore_best_weights=True)`.
 
-    Threshold: 10 % is the rule of SageMaker Debugger. 5 % if steady, and what counts as noise, are judgement.
+    Threshold: 10 % is the rule of SageMaker Debugger. 5 % if steady or confirmed, and what counts as noise, are
+    judgement.
     """
 
     name = "overfit"
@@ -65,6 +77,7 @@ class Overfit(SymptomRule):
                 "val_loss": [0.4 + 0.02 * abs(epoch - 9) + 0.06 * (-1) ** epoch for epoch in range(30)],
             }
         ),
+        example(logs=NOISY_LABELS),
     )
     HEALTHY: ClassVar = (
         example(
@@ -81,6 +94,7 @@ class Overfit(SymptomRule):
         example(logs={"loss": [0.6, 0.4, 0.3, 0.25], "val_loss": [0.5, 0.4, 0.33, 0.31]}),
         example(logs={"loss": [0.6, 0.4, 0.3, 0.25], "val_loss": [0.5, 0.33, 0.31, 0.32]}),
         example(logs={"loss": [0.6, 0.7, 0.9, 1.5], "val_loss": [0.6, 0.8, 1.0, 1.6]}),
+        example(logs={**NOISY_LABELS, "val_accuracy": [0.92] * 16, "val_loss": [0.7, *[0.6] * 10, *[0.64] * 5]}),
         example(
             logs={"loss": [2e5, 4e3, 1.2, 1.2], "val_loss": [3e4, 2e4, 5e4, 5e4]},
             facts={"losses": [{"name": "mean_squared_error"}]},
@@ -96,7 +110,8 @@ class Overfit(SymptomRule):
         tail = judged[-max(2, math.ceil(0.05 * len(judged))) :]
         end, lowest = float(validation[tail].mean()), float(validation[onset])
         trained = float(training[tail].mean())
-        rose = onset < tail[0] and _rose(validation[judged], int(np.argmin(validation[judged])), end)
+        confirmed = _more_errors(record, onset, tail)
+        rose = onset < tail[0] and _rose(validation[judged], int(np.argmin(validation[judged])), end, confirmed)
         by_heart = trained < training[onset] and GAP * trained < end and _learned(record, tail)
         if not (rose and by_heart) or end <= CONVERGED * (constant_loss(record) or 0.0) or mismatch(record):
             return None
@@ -119,13 +134,24 @@ class Overfit(SymptomRule):
         )
 
 
-def _rose(losses: np.ndarray, onset: int, end: float) -> bool:
+def _rose(losses: np.ndarray, onset: int, end: float, confirmed: bool) -> bool:
     """Whether the validation loss, from its lowest value on, rose by more than its jumps."""
     since, rise = losses[onset:], end - losses[onset]
     drift = trend(since) if len(since) > LEAST_SINCE else 0.0
     falls = np.diff(since)[np.diff(since) < 0]
     beyond = rise > max(ABOVE_FALLS * -float(falls.mean()) if len(falls) else 0.0, ABOVE_JUMPS * jumps(losses))
-    return (drift > DRIFT or beyond) and 0 < (STEADY_RISE if drift > STEADY else RISE) * losses[onset] < end
+    least = STEADY_RISE if drift > STEADY or confirmed else RISE
+    return (drift > DRIFT or beyond) and 0 < least * losses[onset] < end
+
+
+def _more_errors(record: Record, onset: int, tail: np.ndarray) -> bool:
+    """Whether an accuracy got worse on the validation data since the onset, and better in training."""
+    for name in record.logs[-1]:
+        if "acc" in name and not name.startswith("val_"):
+            errors, unseen = 1 - record.log(name), 1 - record.log(f"val_{name}")
+            if unseen[tail].mean() > MORE_ERRORS * unseen[onset] and errors[tail].mean() < errors[onset]:
+                return True
+    return False
 
 
 def _learned(record: Record, tail: np.ndarray) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from kregtools.record import Record, example
+from kregtools.record.targets import targets_of
+from kregtools.symptoms.capacity import REGRESSION, out_of_reach, too_narrow
 from kregtools.symptoms.curves import (
     lowest,
     require_constant_loss,
@@ -24,6 +26,24 @@ LEAST_EPOCHS = 5
 BINARY = {"losses": [{"name": "binary_crossentropy"}]}
 
 
+TEN_LABELS = {
+    ("", "target", "count"): [100] * 2,
+    **{("", "target", f"count_{label}"): [10] * 2 for label in range(10)},
+}
+
+
+def _through(units: int) -> dict[str, Any]:
+    """The facts of a classifier of ten classes with one hidden layer."""
+    return {
+        "losses": [{"name": "sparse_categorical_crossentropy", "target": "target"}],
+        "outputs": [{"tensor": "output", "target": "target", "shape": [None, 10], "layer": "last"}],
+        "layers": [
+            {"name": "hidden", "class": "Dense", "units": units, "weights": ["kernel"], "inbound": []},
+            {"name": "last", "class": "Dense", "units": 10, "weights": ["kernel"], "inbound": ["hidden"]},
+        ],
+    }
+
+
 class Underfit(SymptomRule):
     """The network cannot even fit the training data.
 
@@ -32,7 +52,9 @@ class Underfit(SymptomRule):
     overfit. A loss that is still falling is no underfit yet: at the pace of its last fifth, as many epochs again
     would bring it below 60 %, or it falls in a straight line, which is slow and wants more epochs. One that is not
     even below the constant's counts all the same. Between 60 % and 80 % the loss alone does not tell a network that
-    is too small from labels that are noise; that is said, not reported.
+    is too small from labels that are noise; that is said, not reported, unless the network's shape tells: it has a
+    hidden layer with fewer units than it takes bits to tell the classes apart, or a last activation that cannot give
+    the targets.
 
     Why it matters: no amount of data and no regularization mends a network that cannot represent the training set.
 
@@ -49,6 +71,18 @@ class Underfit(SymptomRule):
         example(logs={"loss": [0.7] * 6, "val_loss": [0.69] * 6}, facts=BINARY),
         example(logs={"loss": [9.0, 6.0, 4.0, 3.0, 2.0, 1.3]}, facts=BINARY),
         example(logs={"loss": [0.699, 0.698, 0.697, 0.696, 0.695, 0.694]}, facts=BINARY),
+        example(logs={"loss": [2.3, 1.9, 1.7, 1.65, 1.64, 1.64]}, facts=_through(1), series=TEN_LABELS),
+        example(
+            logs={"loss": [1.2, 0.9, 0.75, 0.72, 0.71, 0.71]},
+            facts={
+                "losses": [{"name": "mean_squared_error", "target": "target"}],
+                "outputs": [{"tensor": "output", "target": "target", "shape": [None, 1], "activation": "sigmoid"}],
+            },
+            series={
+                ("", "target", name): [value] * 2
+                for name, value in {"count": 64, "mean": 0.0, "std": 1.0, "min": -3.0, "max": 3.0}.items()
+            },
+        ),
     )
     HEALTHY: ClassVar = (
         example(logs={"loss": [0.70, 0.4, 0.3, 0.25, 0.24, 0.24]}, facts=BINARY),
@@ -57,6 +91,7 @@ class Underfit(SymptomRule):
         example(logs={"loss": [0.80, 0.64, 0.58, 0.54, 0.51, 0.48, 0.455, 0.43]}, facts=BINARY),
         example(logs={"loss": [0.70, 0.5, 0.45, 0.45, 0.45, 0.45, 0.45]}, facts=BINARY),
         example(logs={"loss": [0.70, 0.6, 0.5, 0.5, 0.5, 0.5], "val_loss": [0.3] * 6}, facts=BINARY),
+        example(logs={"loss": [2.3, 1.9, 1.5, 1.3, 1.2, 1.1]}, facts=_through(1), series=TEN_LABELS),
     )
 
     def check(self, record: Record) -> Symptom | None:
@@ -69,7 +104,8 @@ class Underfit(SymptomRule):
         if best <= LEVEL * constant or falling:
             return None
         require_seen_penalty(record)
-        if best <= CERTAIN * constant:
+        impossible = _impossible(record)
+        if best <= CERTAIN * constant and impossible is None:
             raise CannotCheckError(
                 f"the loss gets no lower than {best:.3g}, {best / constant:.0%} of what the best constant "
                 f"prediction costs: below {LEVEL:.0%} would be a fit and above {CERTAIN:.0%} none, and between them "
@@ -80,8 +116,21 @@ class Underfit(SymptomRule):
             self.name,
             "warning",
             f"The training loss ends at {last:.3g}, {last / constant:.0%} of what the best constant prediction costs "
-            f"({constant:.3g}); a network that fits is below {LEVEL:.0%}.",
+            f"({constant:.3g}); a network that fits is below {LEVEL:.0%}."
+            + (f" No wonder: {impossible}." if impossible else ""),
             (),
             int(record.logs[-1]["step"]),
             {"loss": last, "constant_loss": constant, "ratio": last / constant, "threshold": CERTAIN},
         )
+
+
+def _impossible(record: Record) -> str | None:
+    """Why the network cannot fit, whatever its weights are."""
+    paired = targets_of(record, record.facts.get("losses") or []) or []
+    activations = [output.get("activation") for output in record.facts.get("outputs") or []]
+    found = [
+        out_of_reach(activation, targets)
+        for activation, (loss, targets) in zip(activations, paired, strict=False)
+        if loss.get("name") in REGRESSION and len(activations) == len(paired)
+    ]
+    return next((reason for reason in found if reason), too_narrow(record))
