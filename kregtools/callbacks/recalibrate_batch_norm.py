@@ -174,5 +174,5 @@ def _sign(monitor: str, mode: str) -> int:
 
 def _fingerprint(model: Any) -> tuple[float, ...]:
     """Changes with any weight: what swaps weights or restores them does not say so."""
-    sums: list[Any] = [keras.ops.sum(keras.ops.cast(weight, "float32")) for weight in model.weights]
-    return tuple(map(float, sums))
+    sums = [keras.ops.sum(keras.ops.cast(weight, "float32")) for weight in model.weights]
+    return tuple(float(keras.ops.convert_to_numpy(value)) for value in sums)

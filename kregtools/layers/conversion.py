@@ -58,8 +58,8 @@ def convert(model: keras.Model, to: type[PLAIN] = DropoutAwareBatchNormalization
             f"{', '.join(left)} of '{model.name}' cannot be converted: the code of a subclassed layer or model makes "
             f"them. Make them of {to.__module__}.{to.__qualname__} there."
         )
-    _compile_like(converted, model)
     _copy(_state(model), _state(converted))
+    _compile_like(converted, model)
     return converted
 
 
@@ -82,12 +82,6 @@ def _norms(model: keras.Model) -> list[keras.Layer]:
     return [layer for layer in model._flatten_layers() if type(layer) in (PLAIN, DropoutAwareBatchNormalization)]
 
 
-def _state(model: keras.Model) -> list[Any]:
-    optimizer = getattr(model, "optimizer", None)
-    kept = optimizer.variables if optimizer is not None and optimizer.built else []
-    return [*model.trainable_variables, *model.non_trainable_variables, *kept]
-
-
 def _compile_like(converted: Any, model: Any) -> None:
     if not getattr(model, "compiled", False):
         return
@@ -100,8 +94,14 @@ def _compile_like(converted: Any, model: Any) -> None:
             KregtoolsWarning,
             stacklevel=3,
         )
-    if converted.compiled and model.optimizer.built and not converted.optimizer.built:
-        converted.optimizer.build(converted.trainable_variables)
+    if converted.compiled and model.optimizer.built:
+        if not converted.optimizer.built:
+            converted.optimizer.build(converted.trainable_variables)
+        _copy(model.optimizer.variables, converted.optimizer.variables)
+
+
+def _state(model: keras.Model) -> list[Any]:
+    return [*model.trainable_variables, *model.non_trainable_variables]
 
 
 def _copy(sources: list[Any], targets: list[Any]) -> None:

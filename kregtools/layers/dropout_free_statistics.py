@@ -67,7 +67,13 @@ class DropoutFreeStatistics(keras.layers.Wrapper):
                 f"Invalid value for argument `rows`. Received: rows={rows!r}. Expected a positive integer or None."
             )
         super().__init__(layer, autocast=False, **kwargs)
+        if not layer._call_has_training_arg:
+            raise ValueError(
+                f"The `call` of '{layer.name}' takes no `training`, so that it cannot be run with dropout off. "
+                "Add the argument, and hand it on to the layers inside."
+            )
         self.rows = rows
+        self.told = Told(autocast=False)
         self.supports_masking = True
 
     def build(self, input_shape: Any = None) -> None:
@@ -77,16 +83,23 @@ class DropoutFreeStatistics(keras.layers.Wrapper):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         norms: list[Any] = self._norms() if training else []
         before = [(ops.copy(norm.moving_mean), ops.copy(norm.moving_variance)) for norm in norms]
-        # The call context hands `training` on, and the inputs carry their mask.
-        outputs = self.layer(inputs)
+        # The inputs carry their mask.
+        outputs = self.layer(inputs, training=training)
         followed = [(norm, old) for norm, old in zip(norms, before, strict=True) if norm.normalized_by_batch]
         for (norm, old), moments in zip(followed, self._moments([n for n, _ in followed], inputs, mask), strict=True):
             for variable, value, new in zip((norm.moving_mean, norm.moving_variance), old, moments, strict=True):
                 variable.assign(value * norm.momentum + new * (1.0 - norm.momentum))
-        return outputs
+        # Keras tells layers that are called without `training` what it was last told.
+        return self.told(outputs, training=training)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         return self.layer.compute_mask(inputs, previous_mask)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Those of the layers inside; what a model was compiled with is not for the model around it."""
+        parts: Any = self.layer._flatten_layers()
+        return [metric for part in parts if not isinstance(part, keras.Model) for metric in part._metrics]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rows": self.rows}
@@ -105,10 +118,10 @@ class DropoutFreeStatistics(keras.layers.Wrapper):
         with contextlib.ExitStack() as stack:
             for norm, moments in zip(norms, collected, strict=True):
                 stack.enter_context(norm.collecting(moments.append))
-            trainable = [ops.stop_gradient(variable.value) for variable in self.layer.trainable_variables]
-            others = [variable.value for variable in self.layer.non_trainable_variables]
-            masked = {} if mask is None else {"mask": mask}
-            self.layer.stateless_call(trainable, others, inputs, training=False, **masked)
+            values = [(variable, ops.stop_gradient(variable.value)) for variable in self.layer.variables]
+            stack.enter_context(keras.StatelessScope(state_mapping=values, initialize_variables=False))
+            masked = {"mask": mask} if mask is not None and self.layer._call_has_mask_arg else {}
+            self.layer(inputs, training=False, **masked)
         return [_pooled(moments) for moments in collected]
 
     def _first_rows(self, leaf: Any) -> Any:
@@ -121,11 +134,6 @@ class DropoutFreeStatistics(keras.layers.Wrapper):
             for part in self.layer._flatten_layers()
             if isinstance(part, keras.layers.BatchNormalization) and part not in norms
         ]
-        if not self.layer._call_has_training_arg:
-            raise ValueError(
-                f"The `call` of '{name}' takes no `training`, so that it cannot be run with dropout off. "
-                "Add the argument, and hand it on to the layers inside."
-            )
         if plain or not norms:
             raise ValueError(
                 f"'{name}' must hold `DropoutAwareBatchNormalization` and no plain BatchNormalization. "
@@ -138,6 +146,17 @@ class DropoutFreeStatistics(keras.layers.Wrapper):
                 f"{', '.join(renormed)} in '{name}' has renorm=True: its training depends on the moving statistics, "
                 "which must be those of training. Use `renorm=False`, or `kregtools.recalibrate` after training."
             )
+
+
+class Told(keras.layers.Layer):
+    """Hands on what it is given."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return inputs
 
 
 def _pooled(moments: list[BatchMoments]) -> tuple[Any, Any]:
