@@ -5,6 +5,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 # PyTorch from PyPI comes with several GB for GPUs; its own index has the CPU build.
 TORCH_OPTIONS ?= --extra-index-url https://download.pytorch.org/whl/cpu
+# Tests of what is written once for all backends.
+NEUTRAL := tests/initializers tests/layers/test_residual_scale.py tests/layers/test_centered_weight_normalization.py
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test test-slow test-backends check clean
@@ -28,8 +30,8 @@ test-slow: $(VENV)/installed-dev
 
 ## The tests of JAX and PyTorch, each in a virtual environment of its own.
 test-backends: $(VENV)-jax/installed $(VENV)-torch/installed
-	KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest -n 2 tests/backends
-	KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -n 2 tests/backends
+	KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest -n 2 tests/backends $(NEUTRAL)
+	KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -n 2 tests/backends $(NEUTRAL)
 
 ## Static types.
 check: $(VENV)/installed-dev

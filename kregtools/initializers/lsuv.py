@@ -45,7 +45,8 @@ def lsuv(
     normalization layers.
 
     Nothing but kernels changes: moving statistics, seeds and states are put back, so that a first step of training
-    draws the dropout that was measured. Where it fails, nothing changes at all.
+    draws the dropout that was measured (with PyTorch, where the dropout has a seed). Where it fails, nothing changes
+    at all.
 
     Args:
         model: A built Keras model of any kind. A shared layer is scaled where it is called first. Layers with

@@ -20,7 +20,8 @@ class _SquaredGradients(keras.optimizers.Optimizer):
 
     def apply(self, grads: list[Any], trainable_variables: Any = None) -> None:
         # Not `update_step`: what comes after it applies the constraints of the variables.
-        self.build(list(trainable_variables))
+        if trainable_variables is not None:
+            self.build(list(trainable_variables))
         for gradient, square in zip(grads, self.squares, strict=True):
             if gradient is not None:
                 square.assign(ops.mean(ops.square(ops.cast(ops.convert_to_tensor(gradient), "float32"))))

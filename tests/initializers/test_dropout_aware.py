@@ -78,7 +78,7 @@ def std_ratios(rate: float, distribution: str, draws: int, width: int = 256) -> 
         for depth in range(30):
             initializer = DropoutAware("relu", rate, distribution=distribution)
             z = keras.layers.Dense(width, kernel_initializer=initializer)(h)
-            stds.append(float(keras.ops.std(z)))
+            stds.append(float(np.std(keras.ops.convert_to_numpy(z))))
             h = keras.layers.Dropout(rate, seed=1000 * seed + depth)(keras.ops.relu(z), training=True)
         ratios.append(stds[-1] / stds[0])
     return np.array(ratios)
@@ -118,7 +118,7 @@ class KerasConformance(testing.TestCase):
             self.assertNotAllClose(generator((25, 20)), generator((25, 20)))
 
     def test_dtypes(self):
-        for dtype in ("float64", "float32", "float16", "bfloat16"):
+        for dtype in ("float32", "float16", "bfloat16"):
             drawn = DropoutAware(seed=1)((25, 20), dtype=dtype)
             assert keras.backend.standardize_dtype(drawn.dtype) == dtype
             self.assertAllClose(

@@ -41,7 +41,7 @@ def test_the_weights_into_a_unit_have_mean_zero_and_the_norm_of_the_gain(name):
     plain.build(x.shape)
     plain.kernel.assign(kernel)
     np.testing.assert_allclose(numbers(outputs), numbers(plain(x)), atol=1e-5)
-    assert outputs.shape == layer.compute_output_shape(x.shape)
+    assert tuple(outputs.shape) == tuple(layer.compute_output_shape(x.shape))
 
 
 def test_the_gradient_goes_through_the_projection():
