@@ -34,6 +34,8 @@ class Pass:
     """
 
     def __init__(self, model: keras.Model, x: Any, samples: int) -> None:
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"Invalid value for argument `model`. Received: model={model!r}. Expected a Keras model.")
         if not model.built:
             raise ValueError(
                 f"The model '{model.name}' is not built, so it has no kernels yet. Call it on a batch, build it or "
@@ -69,6 +71,12 @@ class Pass:
             except _Stopped as stopped:
                 raise stopped.args[0] from None
         self.left_alone |= dict.fromkeys(waiting.values(), "the model did not call it on this data")
+        reasons = {self.left_alone.get(kernel.name) for kernel in self.kernels}
+        if None not in reasons:
+            raise ValueError(
+                f"No kernel of '{self.model.name}' could be measured: {'; '.join(sorted(filter(None, reasons)))}. The "
+                "model is as it was."
+            )
 
     @contextlib.contextmanager
     def undone_on_error(self) -> Iterator[None]:
@@ -142,7 +150,13 @@ def _array(tensor: Any) -> np.ndarray:
 
 
 def _batch(x: Any, samples: int) -> Any:
-    parts = [part for part, _ in batches(x, samples, samples)]
+    try:
+        parts = [part for part, _ in batches(x, samples, samples)]
+    except (AttributeError, TypeError) as error:
+        raise ValueError(
+            f"`x` is no data that `fit` takes. Received: {str(x)[:200]}. Expected arrays, a dict or list of arrays, a "
+            "dataset or an iterable of batches."
+        ) from error
     if not parts:
         raise ValueError("`x` has no rows. Expected arrays, a dataset or an iterable that is not exhausted.")
     return keras.tree.map_structure(lambda *leaves: _joined(leaves), *parts)

@@ -334,6 +334,36 @@ def test_models_that_cannot_be_initialized(function):
         function(keras.Sequential([keras.Input((2,)), layers.ReLU()]), data(10, 2))
 
 
+@pytest.mark.parametrize("x", [[1, 2, 3], "data", None, 5])
+@pytest.mark.parametrize("function", [kregtools.lsuv, kregtools.data_dependent_init])
+def test_what_is_no_data_or_no_model_is_an_error(function, x):
+    with pytest.raises(ValueError, match=r"`x` is no data that `fit` takes. Received: .*Expected arrays"):
+        function(plain(depth=1), x)
+    with pytest.raises(ValueError, match=r"`model`. Received: model=.*Expected a Keras model"):
+        function(x, data(10, 64))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.function")
+def test_a_model_whose_call_is_compiled_is_an_error_that_says_so():
+    import tensorflow as tf
+
+    class Compiled(keras.Model):
+        def __init__(self):
+            super().__init__(name="compiled")
+            self.dense = layers.Dense(4)
+
+        @tf.function
+        def call(self, x):
+            return self.dense(x)
+
+    model = Compiled()
+    model(np.zeros((1, 16)))
+    before = state(model)
+    with pytest.raises(ValueError, match=r"No kernel of 'compiled' could be measured: it runs inside a compiled func"):
+        lsuv(model, data(50, 16))
+    assert unchanged(model, before)
+
+
 @pytest.mark.parametrize("arguments, message", [
     ({"std": 0.0}, "`std`. Received: std=0.0. Expected a number above 0"),
     ({"tolerance": -1}, "Received: tolerance=-1"),
