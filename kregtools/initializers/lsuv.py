@@ -38,11 +38,11 @@ def lsuv(
     if the initializer knew nothing of it (`python benchmarks/initializers.py propagation`). Here the model runs as in
     training.
 
-    A unit variance does not keep itself everywhere. If the input of an activation f grows by 1 %, its output grows by
-    1.0 % for relu, 0.8 to 0.9 % for selu, elu and tanh-like functions, but by 1.14 % for gelu, 1.17 % for silu and
-    1.08 % for mish: other data, or another draw of dropout, is then amplified by every layer. A larger `std`, at which
-    these functions are almost a relu, is calmer: at `std=4` it is 1.05 % for gelu and 1.03 % for mish. So are
-    normalization layers.
+    A unit variance does not keep itself everywhere. If the input of an activation f grows by 1 %, the rms of its
+    output grows by 1 % for relu, and by less for elu (0.89), selu (0.78) and tanh (0.46), but by more for gelu (1.14),
+    silu (1.17) and mish (1.08): what other data, or another draw of dropout, does to the scale is then amplified by
+    every layer. At a larger `std` these functions are almost a relu, and calmer: at `std=4` it is 1.01 for gelu
+    and mish and 1.04 for silu. Normalization layers do better still.
 
     Nothing but kernels changes: moving statistics, seeds and states are put back, so that a first step of training
     draws the dropout that was measured (with PyTorch, where the dropout has a seed). Where it fails, nothing changes

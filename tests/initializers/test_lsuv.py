@@ -79,6 +79,21 @@ def test_fresh_data_and_fresh_dropout_keep_the_std_over_thirty_layers(activation
     assert 0.7 < np.median(ratios) < 1.4
 
 
+@pytest.mark.parametrize("activation, std, growth", [
+    ("relu", 1, 1.0), ("elu", 1, 0.89), ("selu", 1, 0.78), ("tanh", 1, 0.46),
+    ("gelu", 1, 1.14), ("silu", 1, 1.17), ("mish", 1, 1.08), ("gelu", 4, 1.01), ("silu", 4, 1.04), ("mish", 4, 1.01),
+])  # fmt: skip
+def test_the_growth_of_an_output_with_its_input_is_as_documented(activation, std, growth):
+    z = np.linspace(-10, 10, 20_001)
+    density, function = np.exp(-(z**2) / 2), keras.activations.get(activation)
+
+    def log_rms(scale):
+        values = numbers(function(keras.ops.convert_to_tensor((scale * z).astype("float32"))))
+        return 0.5 * np.log((density * values**2).sum())
+
+    assert (log_rms(1.01 * std) - log_rms(std / 1.01)) / (2 * np.log(1.01)) == pytest.approx(growth, abs=0.006)
+
+
 def test_per_channel_every_unit_has_unit_variance():
     keras.utils.set_random_seed(0)
     model, x = plain(depth=3, rate=0.2), data(400, 64)
