@@ -1,3 +1,9 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -68,16 +74,45 @@ def test_convolutional_statistics_are_those_of_the_population_without_dropout(no
     np.testing.assert_allclose(variance, clean.var(axis=(0, 1, 2)), rtol=1e-4)
 
 
-def test_training_statistics_are_too_wide_by_what_dropout_adds():
-    """Var_train = (v + m²)/p - m², so the moving variance after training is known from the clean one."""
-    model = dense(layers.BatchNormalization, momentum=0.98)
+@pytest.mark.parametrize("rate", [0.2, 0.5])
+def test_training_statistics_are_too_wide_by_what_dropout_adds(rate):
+    """Var_train = (v + m²)/p - m² for the share p = 1 - rate that is kept."""
+    model = dense(layers.BatchNormalization, rate=rate, momentum=0.98)
     model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
     model.fit(X, Y, epochs=20, batch_size=100, verbose=0)
     clean = inputs_of(model, X)
     m, v = clean.mean(axis=0), clean.var(axis=0)
-    expected = ((v + m**2) / 0.5 - m**2) / v
+    expected = ((v + m**2) / (1 - rate) - m**2) / v
     shift = kregtools.variance_shift(model, X)
     assert shift.layers[0].variance_ratio == pytest.approx(np.median(expected), rel=0.1)
+
+
+def deep(norm=layers.BatchNormalization) -> keras.Model:
+    keras.utils.set_random_seed(2)
+    parts = [keras.Input((8,))]
+    for index in range(3):
+        parts += [layers.Dropout(0.5), layers.Dense(16, activation="relu"), norm(name=f"norm_{index}")]
+    return keras.Sequential([*parts, layers.Dense(1)])
+
+
+@pytest.mark.parametrize("data", [X[np.argsort(X[:, 0])], X[::-1]], ids=["sorted", "reversed"])
+@pytest.mark.parametrize("batch_size", [1000, 200])
+def test_order_and_size_of_batches_do_not_matter_at_depth_either(data, batch_size):
+    """Exactly at the first layer; further down up to the spread of the batches that normalize the layers before."""
+    expected, model = deep(), deep()
+    kregtools.recalibrate(expected, X, batch_size=1000)
+    kregtools.recalibrate(model, data, batch_size=batch_size)
+    for index in range(3):
+        for a, b in zip(statistics(model, f"norm_{index}"), statistics(expected, f"norm_{index}"), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0.03 if index else 1e-4, atol=0.03 if index else 1e-5)
+
+
+def test_synchronized_layers_and_several_inputs():
+    inputs = {"a": keras.Input((8,), name="a"), "b": keras.Input((8,), name="b")}
+    norm = layers.BatchNormalization(name="norm", synchronized=True)
+    model = keras.Model(inputs, norm(layers.Dropout(0.5)(inputs["a"] + inputs["b"])))
+    kregtools.recalibrate(model, ({"a": X, "b": 2 * X}, Y))
+    np.testing.assert_allclose(norm.moving_variance, (3 * X).var(axis=0), rtol=1e-4)
 
 
 def test_recalibrating_without_dropout_changes_little_and_says_so():
@@ -365,3 +400,15 @@ def test_what_others_put_around_the_layers_call_stays():
 def test_bad_input_is_an_error_that_says_what_to_do(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.slow
+def test_on_two_replicas_as_on_one():
+    script = Path(__file__).parent / "replicas_batchnorm.py"
+    around = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=around, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) == 6
+    # What is followed in training is that of the rows of the first replica, as for BatchNormalization itself.
+    assert max(found.values()) < 1e-4, found

@@ -33,7 +33,7 @@ class DropoutFreeStatistics(keras.layers.Wrapper):
             and no plain one; `kregtools.layers.convert` swaps these.
         rows: Positive integer. How many rows of each batch, the first ones, the second pass takes. Fewer cost less;
             below about 32 the variances of dense layers come out too small by the share 1 / `rows`. Defaults to
-            `None`: all.
+            `None`: all. Of several replicas the rows of the first count, as in BatchNormalization.
         **kwargs: As for `keras.layers.Layer`.
 
     Call arguments:

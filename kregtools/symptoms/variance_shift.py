@@ -10,7 +10,7 @@ from kregtools.record import Record, example
 from kregtools.symptoms.dropout_graph import norms_fed_by_dropout
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
 
-RATIO = 1.25
+RATIO = 1.15
 NAN = float("nan")
 
 
@@ -37,7 +37,7 @@ class VarianceShift(SymptomRule):
 
     How it is detected: by what `kregtools.variance_shift(model, x)` measured of each BatchNormalization behind
     dropout: its moving variance over the variance with dropout off, the median over the channels. It shows where the
-    last measurement is above 1.25 or below 0.8. `RecalibrateBatchNorm` measures when it corrects; what it has
+    last measurement is above 1.15 or below 0.87. `RecalibrateBatchNorm` measures when it corrects; what it has
     corrected is no shift any more.
 
     Why it matters: every channel comes out too small or too large by the root of the ratio, one layer upon the other.
