@@ -83,7 +83,7 @@ def test_the_remedy_of_a_high_learning_rate_is_sized_by_the_first_large_step():
     facts = {"optimizer": {"class": "SGD", "learning_rate": 5.0}}
     series = {("dense", "kernel", "update_ratio"): [0.4, 3.0, 11.0], ("", "loss", "nonfinite"): [0, 0, 1]}
     (cause,) = diagnose(example(series=series, facts=facts)).causes
-    assert cause.name == "lr_too_high" and "learning_rate=0.1" in cause.remedy.code
+    assert cause.name == "lr_too_high" and "learning_rate=0.2" in cause.remedy.code
 
 
 def test_the_data_loss_of_a_later_fit_begins_where_that_fit_begins():

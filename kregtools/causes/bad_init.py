@@ -9,11 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import joined, layer_code, layers
+from kregtools.causes.evidence import clipped, joined, layer_code, layers
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
 SPREAD = 10.0
+BLOWN = 1e3
+# They keep the scale by themselves; where the output does not vary all the same, something else stops it.
+KEEPING = ("Glorot", "He", "Lecun", "VarianceScaling", "Orthogonal", "DropoutAware")
 
 
 def _depth(*stds: float, step: float = 1e-9) -> dict[tuple[str, str, str], list[float]]:
@@ -30,12 +33,20 @@ def _dense(index: int, activation: str) -> dict[str, Any]:
     return {"name": f"dense_{index}", "class": "Dense", "units": 8, "activation": activation, "weights": ["kernel"]}
 
 
+def _input(rms: float) -> dict[tuple[str, str, str], list[float]]:
+    return {("", "input", "rms"): [rms] * 4}
+
+
+RECURRENT = {"layers": [{"name": "dense_0", "class": "SimpleRNN", "units": 8, "initializers": {"recurrent": {}}}]}
+
+
 class BadInit(CauseRule):
     """The initial weights let the signal die out or blow up over the layers, or make all units the same.
 
     How it is told: at the first sampled step the standard deviation of the layers' outputs differs by more than a
-    factor of 10 between the first and the last hidden layer with a kernel, or a hidden layer's output does not vary;
-    or the units of a kernel are the same from the start; or most outputs of a layer are saturated before any update.
+    factor of 10 between the first and the last hidden layer with a kernel, or a hidden layer's output does not vary,
+    or is more than 1,000 times as large as the input; or the units of a kernel are the same from the start; or most
+    outputs of a layer are saturated before any update.
 
     What to do: an initializer that knows the activation and the dropout before each kernel:
     `kregtools.initializers.DropoutAware` keeps the variance from layer to layer (Hendrycks & Gimpel, 2016).
@@ -62,6 +73,7 @@ class BadInit(CauseRule):
             series={**_depth(0.9, 0.9, 0.1), ("dense_0", "activation", "saturated_fraction"): [0.8] * 4},
             facts={"layers": [_dense(index, "tanh") for index in range(3)]},
         ),
+        example(logs={"loss": [math.nan] * 2}, series={**_depth(2e6, 0.3), **_input(0.5)}, facts=RECURRENT),
     )
     HEALTHY: ClassVar = (
         example(logs={"loss": [0.7, 0.7]}, series=_depth(0.6, 0.5, 0.55, 0.1)),
@@ -70,10 +82,12 @@ class BadInit(CauseRule):
             series={**_depth(0.6, 0.6, 0.1), ("dense_0", "activation", "saturated_fraction"): [0.1, 0.8, 0.8, 0.8]},
             facts={"layers": [_dense(index, "tanh") for index in range(3)]},
         ),
+        example(logs={"loss": [math.nan] * 2}, series={**_depth(2e6, 0.3), **_input(5e5)}, facts=RECURRENT),
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        seen = [found for found in (_same(symptoms), _saturated(record, symptoms), _scale(record)) if found]
+        rules = (_same(symptoms), _saturated(record, symptoms), _scale(record), _blown(record))
+        seen = [found for found in rules if found]
         if not seen:
             return None
         confidence, names, reason = max(seen)
@@ -87,14 +101,41 @@ class BadInit(CauseRule):
             (layer.get("rate") or 0.0 for layer in facts.values() if layer.get("class") == "Dropout"), default=0.0
         )
         current = (last.get("kernel_initializer") or {}).get("class")
+        if "recurrent" in (last.get("initializers") or {}):
+            return _recurrent(last)
+        steps, code = clipped(record)
+        biased = any(_bias(facts.get(name, {})) for name in names)
+        bias = {"bias_initializer": '"zeros"'} if biased else {}
         return Remedy(
             f"Initialize {joined(names)} for {activation}"
             + (f" after dropout {rate:g}" if rate else "")
             + (f" in place of {current}" if current else "")
-            + ". The output std then stays the same from layer to layer, and every layer gets a gradient.",
+            + (", with biases of 0" if biased else "")
+            + f". The output std then stays the same from layer to layer, and every layer gets a gradient.{steps}",
             f'initializer = kregtools.initializers.DropoutAware("{activation}", rate={rate:g})\n'
-            + layer_code(last, kernel_initializer="initializer"),
+            + layer_code(last, kernel_initializer="initializer", **bias)
+            + code,
         )
+
+
+def _recurrent(layer: dict[str, Any]) -> Remedy:
+    """An orthogonal recurrence neither blows up nor dies out over the steps, with the activations Keras gives it."""
+    kind, units = layer.get("class"), layer.get("units") or "units"
+    return Remedy(
+        f"Leave the recurrent initializer and the activation of {layer.get('name')} at what Keras gives them, "
+        "orthogonal and tanh. The output then has the same std after every time step.",
+        f'x = keras.layers.{kind}({units}, activation="tanh", recurrent_initializer="orthogonal")(x)',
+    )
+
+
+def _bias(layer: dict[str, Any]) -> bool:
+    """Whether the biases start elsewhere than at 0."""
+    return ((layer.get("initializers") or {}).get("bias") or {}).get("class", "Zeros") != "Zeros"
+
+
+def _keeps(layer: dict[str, Any]) -> bool:
+    current = (layer.get("kernel_initializer") or {}).get("class") or ""
+    return current.startswith(KEEPING) and not _bias(layer)
 
 
 def _scale(record: Record) -> tuple[float, list[str], str] | None:
@@ -104,7 +145,9 @@ def _scale(record: Record) -> tuple[float, list[str], str] | None:
         return None
     flat = [name for name, std in zip(names, stds, strict=True) if std == 0]
     if flat:
-        return 0.9, names, f"Before the first update the output of {joined(flat)} does not vary at all."
+        known = [layer for layer in layers(record) if layer["name"] in names]
+        confidence = 0.6 if known and all(map(_keeps, known)) else 0.9
+        return confidence, names, f"Before the first update the output of {joined(flat)} does not vary at all."
     ratio = float(stds[-1] / stds[0])
     if 1 / SPREAD <= ratio <= SPREAD:
         return None
@@ -113,6 +156,25 @@ def _scale(record: Record) -> tuple[float, list[str], str] | None:
         f"{names[-1]}, a factor of {ratio:.1e}; within {SPREAD:g} either way is healthy."
     )
     return min(0.95, 0.6 + 0.1 * abs(math.log10(ratio))), names, reason
+
+
+def _blown(record: Record) -> tuple[float, list[str], str] | None:
+    """Whether a hidden layer makes its input much larger before the first update."""
+    names, stds = record.matrix("activation", "std")
+    sizes = [record.series("", name, "rms")[:1] for layer, name in record.tensors("rms") if layer == ""]
+    inputs = max((float(size[0]) for size in sizes if len(size) and np.isfinite(size[0])), default=math.nan)
+    if not len(stds) or math.isnan(inputs):
+        return None
+    first = zip(names[:-1], stds[0], strict=False)
+    large = [(name, std) for name, std in first if std > BLOWN * max(1.0, inputs)]
+    if not large:
+        return None
+    name, std = large[0]
+    return (
+        0.9,
+        [name],
+        f"Before the first update the output of {name} has a std of {std:.2g}, with an input of about {inputs:.2g}.",
+    )
 
 
 def _same(symptoms: Mapping[str, Symptom]) -> tuple[float, list[str], str] | None:

@@ -40,10 +40,27 @@ def largest(values: np.ndarray) -> float:
 
 def compile_with(record: Record, **settings: object) -> str:
     """The line that compiles the model again with other settings of its optimizer."""
-    name = optimizer(record).get("class") or "Adam"
-    arguments = ", ".join(f"{key}={value!r}" for key, value in settings.items())
-    loss = (record.facts.get("losses") or [{}])[0].get("name") or "..."
-    return f'model.compile(keras.optimizers.{name}({arguments}), loss="{loss}", metrics=[...])'
+    facts = optimizer(record)
+    kept = {key: facts[key] for key in ("momentum", "nesterov") if facts.get(key)}
+    arguments = ", ".join(f"{key}={_plain(value)!r}" for key, value in {**settings, **kept}.items())
+    made = f"keras.optimizers.{facts.get('class') or 'Adam'}({arguments})"
+    return f"model.compile({made}, loss={loss_code(record)}, metrics=[...])"
+
+
+def loss_code(record: Record) -> str:
+    """The loss of the run as it is given to `compile`; the user's own variable for one that Keras does not have."""
+    losses = record.facts.get("losses") or []
+    name = losses[0].get("name") if len(losses) == 1 else None
+    if name not in (*CATEGORICAL, *BINARY, *SPARSE, *REGRESSION):
+        return "loss"
+    if losses[0].get("from_logits"):
+        return f"keras.losses.{name.title().replace('_', '')}(from_logits=True)"
+    return f'"{name}"'
+
+
+def _plain(value: object) -> object:
+    """A number as it was typed: 0.05 was kept as 0.0500000007."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def joined(names: list[str], most: int = 4) -> str:
@@ -52,11 +69,11 @@ def joined(names: list[str], most: int = 4) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def layer_code(layer: dict[str, Any], units: int | None = None, **arguments: str) -> str:
+def layer_code(layer: dict[str, Any], units: int | None = None, /, **arguments: str) -> str:
     """The line that makes the layer, with other arguments."""
     size = units or layer.get("units") or "units"
     given = {"activation": f'"{layer.get("activation") or "relu"}"', **arguments}
-    kernel = "" if layer.get("class") == "Dense" else ", kernel_size"
+    kernel = ", kernel_size" if "Conv" in (layer.get("class") or "") else ""
     listed = ", ".join(f"{name}={value}" for name, value in given.items())
     return f"x = keras.layers.{layer.get('class') or 'Dense'}({size}{kernel}, {listed})(x)"
 
@@ -149,11 +166,32 @@ def head_code(units: int, activation: str, loss: str) -> str:
     )
 
 
+DEEP = 8
+CLIP = 1.0
+STANDARDIZE_TARGET = (
+    "mean, std = y_train.mean(axis=0), y_train.std(axis=0)\n"
+    "model.fit(x_train, (y_train - mean) / std)\n"
+    "predictions = model.predict(x) * std + mean"
+)
+
+
 def accuracy(record: Record) -> float | None:
     """The last training accuracy, `None` where it was not logged."""
     named = [name for entry in record.logs[-1:] for name in entry if name.endswith(("accuracy", "acc"))]
     known = [record.logs[-1][name] for name in named if not name.startswith("val_")]
     return known[0] if known and np.isfinite(known[0]) else None
+
+
+def clipped(record: Record) -> tuple[str, str]:
+    """What to add, in words and in code, to a remedy that lets gradients through a deep network under SGD.
+
+    The learning rate was never tried with gradients that arrive; the first ones can throw the weights far off.
+    """
+    facts, deep = optimizer(record), len(plain_layers(record)) >= DEEP
+    if not deep or facts.get("class") != "SGD" or not facts.get("learning_rate") or facts.get("schedule"):
+        return "", ""
+    code = compile_with(record, learning_rate=facts["learning_rate"], global_clipnorm=CLIP)
+    return f" Steps become larger: clip the gradients to a norm of {CLIP:g}.", f"\n{code}"
 
 
 def plain_layers(record: Record) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import hidden_layers, joined, kernel_updates, layer_code, layers
+from kregtools.causes.evidence import heads, hidden_layers, joined, kernel_updates, layer_code, layers
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.evidence import data_loss
@@ -69,7 +69,7 @@ class InsufficientCapacity(CauseRule):
             symptoms,
             0.4 if "no_learning" in symptoms else 0.6 if hidden else 0.75,
             f"Gradients and steps are sound and nothing regularizes strongly: with {size} the network fits no better.",
-            self._remedy(hidden, symptoms["underfit"]),
+            self._remedy(record, hidden, symptoms["underfit"]),
         )
 
     def _over_regularized(self, record: Record) -> bool:
@@ -81,14 +81,18 @@ class InsufficientCapacity(CauseRule):
         heavy = bool(len(shares)) and bool(shares[-1] > 0.5)
         return heavy or max(rates, default=0.0) > 0.7
 
-    def _remedy(self, hidden: list[dict[str, Any]], underfit: Symptom) -> Remedy:
+    def _remedy(self, record: Record, hidden: list[dict[str, Any]], underfit: Symptom) -> Remedy:
         sized = [layer for layer in hidden if layer.get("units")]
         if sized:
-            text = f"Give {joined([str(layer.get('name')) for layer in sized])} {WIDER} times the units"
-            lines = [layer_code(layer, units=WIDER * layer["units"]) for layer in sized]
+            # What is narrower than the output lets through less than the output could tell apart.
+            least = 2 * max((head.units or 0 for head in heads(record)), default=0)
+            units = [max(WIDER * layer["units"], least) for layer in sized]
+            names = [str(layer.get("name")) for layer in sized]
+            text = f"Widen {joined(names)} to {joined([str(count) for count in units])} units"
+            lines = [layer_code(layer, count) for layer, count in zip(sized, units, strict=True)]
         else:
             text = "Add a hidden layer before the output"
-            lines = [layer_code({"class": "Dense", "units": 64})]
+            lines = [layer_code({"class": "Dense"}, 64)]
         return Remedy(
             f"{text}. The training loss should fall below {underfit.evidence['loss']:.3g}; where it does not, the "
             "inputs do not hold what the labels ask for, or the labels are noise.",

@@ -10,11 +10,14 @@ import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
 from kregtools.causes.evidence import compile_with, kernel_updates, largest, optimizer
+from kregtools.causes.steps import rounded
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
 LARGE_UPDATE = 0.1
 HEALTHY_UPDATE = 1e-3
+# What the largest of the first steps of healthy runs come to.
+FIRST_UPDATE = 0.02
 SGD = {"optimizer": {"class": "SGD", "learning_rate": 10.0}}
 
 
@@ -70,7 +73,7 @@ class LrTooHigh(CauseRule):
             f"about {HEALTHY_UPDATE:g} is healthy, and more than {LARGE_UPDATE:g} is not.",
             remedy=Remedy(
                 f"Lower the learning rate{f' from {learning_rate:.3g}' if learning_rate else ''} to about "
-                f"{lower:.0e}. The loss should then fall from the first epoch on; if it falls smoothly but slowly, "
+                f"{lower:g}. The loss should then fall from the first epoch on; if it falls smoothly but slowly, "
                 "go back up by a factor of 3.",
                 compile_with(record, learning_rate=lower),
             ),
@@ -78,9 +81,9 @@ class LrTooHigh(CauseRule):
 
 
 def _lower(learning_rate: float | None, ratio: float) -> float:
-    """The learning rate that would have made the step healthy, rounded down to a power of ten, by 1000 at most.
+    """The learning rate that would have made the step no larger than the first ones of healthy runs, by 1000 at most.
 
     `ratio` is that of the first step that was too large: those after it measure what it did to the weights.
     """
     start = learning_rate or 1e-3
-    return 10.0 ** math.floor(round(math.log10(start * max(1e-3, min(0.1, 10 * HEALTHY_UPDATE / ratio))), 6))
+    return rounded(start * max(1e-3, min(0.1, FIRST_UPDATE / ratio)))

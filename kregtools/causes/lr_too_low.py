@@ -18,7 +18,9 @@ from kregtools.symptoms.evidence import data_loss
 TINY = 1e-5
 SMALL = 1e-4
 HEALTHY_UPDATE = 1e-3
-MOST = 1e3
+# The median of the first steps of healthy runs: a run whose steps are too small is still where it began.
+FIRST_UPDATE = 4e-3
+MOST = 1e5
 # Of the default learning rate of Keras.
 SHARE = 1 / 50
 DEFAULTS = {"SGD": 0.01}
@@ -41,7 +43,8 @@ class LrTooLow(CauseRule):
     schedule that lowers the rate, and gradients that vanish, explain small steps otherwise. More epochs do the same,
     at a price.
 
-    What to do: raise the learning rate by as much as the steps are too small; Adam adapts to the gradient's scale.
+    What to do: raise the learning rate by as much as the steps are too small; those at the start of a healthy run
+    change a kernel by about 4/1,000. Adam adapts to the gradient's scale.
     """
 
     name = "lr_too_low"
@@ -72,7 +75,7 @@ class LrTooLow(CauseRule):
         if math.isfinite(ratio):
             if ratio >= SMALL:
                 return None
-            times = HEALTHY_UPDATE / ratio
+            times = FIRST_UPDATE / ratio
             reason = (
                 f"The median step changes a kernel by {ratio:.1e} of its norm; about {HEALTHY_UPDATE:g} is healthy."
             )

@@ -82,13 +82,19 @@ class MissingRegularization(CauseRule):
             f"{overfit.evidence['final_val_loss']:.3g}. Stop where it is lowest, too (epoch "
             f"{overfit.evidence['onset_epoch']:.0f} here, at {overfit.evidence['lowest_val_loss']:.3g}). More training "
             "data would do the same, and better.",
-            _code(hidden[0] if hidden else {}),
+            _code(hidden, dropped=max(rates, default=0) >= STRONG_RATE),
         )
 
 
-def _code(layer: dict[str, Any]) -> str:
-    return (
-        f"{layer_code(layer, kernel_regularizer=f'keras.regularizers.L2({PENALTY:g})')}\n"
-        f"x = keras.layers.Dropout({STRONG_RATE:g})(x)\n"
-        'stop = keras.callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True)'
+def _code(hidden: list[dict[str, Any]], dropped: bool) -> str:
+    """What the text says first; a penalty would be part of the validation loss that is to fall."""
+    penalized = [
+        layer_code(layer, kernel_regularizer=f"keras.regularizers.L2({PENALTY:g})") for layer in hidden or [{}]
+    ]
+    lines = dict.fromkeys(penalized) if dropped else [f"x = keras.layers.Dropout({STRONG_RATE:g})(x)"]
+    return "\n".join(
+        (
+            *lines,
+            'stop = keras.callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True)',
+        )
     )

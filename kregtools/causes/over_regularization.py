@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import compile_with, joined, layers, optimizer
+from kregtools.causes.evidence import compile_with, joined, layer_code, layers, optimizer
+from kregtools.causes.steps import rounded
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.evidence import data_loss
@@ -19,6 +20,8 @@ RATE = 0.7
 USUAL_RATE = 0.3
 DECAY = 0.1
 TIMES = 10
+MOST = 1e4
+LEFT = 0.05
 PLATEAU = {"loss": [1.4, 1.38, 1.37, 1.37, 1.37, 1.37]}
 UNDERFIT = {"loss": [0.70, 0.66, 0.65, 0.65, 0.65, 0.65], "val_loss": [0.66] * 6}
 BINARY = {"losses": [{"name": "binary_crossentropy"}]}
@@ -38,7 +41,8 @@ class OverRegularization(CauseRule):
     How it is told: at some step the penalties, no larger than twice what they began with, make up more than half of
     the loss, or a layer drops more than 70 % of its inputs, or the optimizer decays the weights by 0.1 or more.
 
-    What to do: a tenth of the penalty, dropout of 0.3, one at a time; regularization is for a network that overfits.
+    What to do: a penalty that costs a twentieth of what the data costs, at most a tenth of what it was; dropout of 0.3;
+    one at a time. Regularization is for a network that overfits.
     """
 
     name = "over_regularization"
@@ -74,19 +78,20 @@ class OverRegularization(CauseRule):
         found = [layer for layer in layers(record) if layer.get("regularizers")]
         settings = [item for layer in found for item in layer["regularizers"].values()]
         strength = max((item.get(kind) or 0.0 for item in settings for kind in ("l1", "l2")), default=0.0)
-        lower = f"{(strength or 0.01) / TIMES:g}"
+        times = max(TIMES, share / (1 - share) / LEFT) if share < 1 else MOST
+        lower = rounded((strength or 0.01) / min(times, MOST))
+        kind = "L1" if any(item.get("l1") and not item.get("l2") for item in settings) else "L2"
+        regularizer = f"keras.regularizers.{kind}({lower:g})"
+        lines = [layer_code(layer, kernel_regularizer=regularizer) for layer in found or [{}]]
         where = f" of {joined([str(layer.get('name')) for layer in found])}" if found else ""
         return self.found(
             symptoms,
             0.85,
             f"Up to {share:.0%} of the loss are penalties; below {PENALTY:.0%} the data has the say.",
             Remedy(
-                f"Lower the penalty{where} by a factor of {TIMES}, to {lower}. The data loss should fall below "
-                f"{np.nanmin(data_loss(record)):.3g}."
-                if record.logs
-                else f"Lower the penalty{where} to {lower}.",
-                f"penalty = keras.regularizers.L2({lower})\n"
-                'x = keras.layers.Dense(units, activation="relu", kernel_regularizer=penalty)(x)',
+                f"Lower the penalty{where} to {lower:g}."
+                + (f" The data loss should fall below {np.nanmin(data_loss(record)):.3g}." if record.logs else ""),
+                "\n".join(dict.fromkeys(lines)),
             ),
         )
 

@@ -53,7 +53,7 @@ def decays(record: Record) -> bool:
 def rounded(value: float) -> float:
     """The value rounded down to 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))
-    return float(f"{max(step for step in (1, 2, 5) if step * power <= value * (1 + 1e-9)) * power:.0e}")
+    return float(f"{max(step for step in (1, 2, 5) if step * power <= value * (1 + 1e-6)) * power:.0e}")
 
 
 def _median(values: np.ndarray) -> float:

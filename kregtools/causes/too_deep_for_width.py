@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import CUT_OFF, STALLED, layer_code, layers, plain_layers
+from kregtools.causes.evidence import CUT_OFF, STALLED, joined, layer_code, layers, plain_layers
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
 DEEP = 8
 BORN_DEAD = 0.2
+FEWER = 3
 SKIPPING = ("Add", "Concatenate", "Average", "Residual")
 STUCK = {"loss": [0.7, 0.69]}
 FAILING = {("dense_0", "kernel", "gradient_rms"): [0.0] * 4, ("top", "kernel", "gradient_rms"): [1e-2] * 4}
@@ -65,14 +66,15 @@ class TooDeepForWidth(CauseRule):
         if len(widths) < DEEP or dead < BORN_DEAD:
             return None
         narrow = int(widths.min())
+        wider = max(32, 4 * narrow)
         return self.found(
             symptoms,
             min(0.9, 0.5 + 0.4 * dead),
             f"{len(widths)} hidden relu layers have as few as {narrow} units: with a probability of {dead:.0%} one of "
             f"them is off for a given input from the start; below {BORN_DEAD:.0%} is healthy.",
             Remedy(
-                f"Use 2 or 3 hidden layers of {max(32, 4 * narrow)} units. The output should then depend on the input "
-                "from the first step on.",
-                layer_code(relu[0], units=max(32, 4 * narrow)),
+                f"Use {FEWER} hidden layers of {wider} units in place of {joined([layer['name'] for layer in relu])}. "
+                "The output should then depend on the input from the first step on.",
+                "\n".join([layer_code(relu[0], wider)] * FEWER),
             ),
         )

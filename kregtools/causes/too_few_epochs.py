@@ -69,7 +69,7 @@ class TooFewEpochs(CauseRule):
 
 def _remedy(symptoms: Mapping[str, Symptom], epochs: int) -> Remedy:
     slow = symptoms.get("slow_convergence")
-    needed = slow.evidence["epochs_to_go"] if slow else 2.0 * epochs
+    needed = 2.0 * (slow.evidence["epochs_to_go"] if slow else epochs)  # the loss falls ever more slowly
     more = int(min(MOST * epochs, epochs + needed))
     return Remedy(
         f"Train for {more:,} epochs in place of {epochs}, and stop where the validation loss rises. The training loss "

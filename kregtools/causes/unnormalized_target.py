@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import BLOWN_UP, CUT_OFF, REGRESSION, STALLED, Head, heads
+from kregtools.causes.evidence import BLOWN_UP, CUT_OFF, REGRESSION, STALLED, STANDARDIZE_TARGET, Head, heads
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
@@ -76,9 +76,7 @@ class UnnormalizedTarget(CauseRule):
             Remedy(
                 f"Standardize the targets: take off {mean:.3g}, divide by {std:.3g}, and turn the predictions back "
                 "with the same two numbers. The loss should then start at about 1, for the squared error.",
-                "mean, std = y_train.mean(axis=0), y_train.std(axis=0)\n"
-                "model.fit(x_train, (y_train - mean) / std)\n"
-                "predictions = model.predict(x) * std + mean",
+                STANDARDIZE_TARGET,
             ),
         )
 

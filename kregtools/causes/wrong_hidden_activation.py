@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import BLOWN_UP, CUT_OFF, STALLED, joined, layer_code
+from kregtools.causes.evidence import BLOWN_UP, CUT_OFF, STALLED, clipped, joined, layer_code
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.evidence import consumers, layer_facts, output_layers
@@ -65,29 +65,37 @@ class WrongHiddenActivation(CauseRule):
         )
         saturated = "saturated_activation" in symptoms
         if softmax:
-            return self._found(symptoms, softmax, 0.9, "the softmax makes its units compete, and leaves little of each")
+            return self._found(
+                record, symptoms, softmax, 0.9, "the softmax makes its units compete, and leaves little of each"
+            )
         if len(sigmoid) >= MANY or (sigmoid and saturated):
             confidence = min(0.92, 0.6 + 0.05 * len(sigmoid)) + (0.03 if len(sigmoid) >= MANY else 0.0)
-            return self._found(symptoms, sigmoid, confidence, "a sigmoid passes on a quarter of the gradient at most")
+            return self._found(
+                record, symptoms, sigmoid, confidence, "a sigmoid passes on a quarter of the gradient at most"
+            )
         if len(tanh) >= DEEP and (saturated or "vanishing_gradient" in symptoms):
             why = "a tanh passes on little of the gradient away from 0; smaller initial weights do the same as relu"
-            return self._found(symptoms, tanh, 0.5, why)
+            return self._found(record, symptoms, tanh, 0.5, why)
         return None
 
     def _found(
-        self, symptoms: Mapping[str, Symptom], wrong: list[dict[str, Any]], confidence: float, why: str
+        self, record: Record, symptoms: Mapping[str, Symptom], wrong: list[dict[str, Any]], confidence: float, why: str
     ) -> Cause:
         names, activation = [layer["name"] for layer in wrong], wrong[0]["activation"]
+        steps, code = clipped(record)
         return self.found(
             symptoms,
             confidence,
             f"The activation of {joined(names)} is {activation}: {why}.",
             Remedy(
                 f'Use relu in {joined(names)}, with the initializer "he_normal". Every layer should then get a '
-                "gradient of the same size from the first step on.",
-                layer_code({**wrong[0], "activation": "relu"}, kernel_initializer='"he_normal"')
-                if wrong[0].get("class") != "Activation"
-                else 'x = keras.layers.Activation("relu")(x)',
+                f"gradient of the same size from the first step on.{steps}",
+                (
+                    layer_code({**wrong[0], "activation": "relu"}, kernel_initializer='"he_normal"')
+                    if wrong[0].get("class") != "Activation"
+                    else 'x = keras.layers.Activation("relu")(x)'
+                )
+                + code,
             ),
         )
 

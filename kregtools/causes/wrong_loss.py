@@ -97,7 +97,9 @@ class WrongLoss(CauseRule):
         confidence, reason, head = max(found, key=lambda item: item[0])
         units, activation, loss = fitting(head)
         low = head.targets.low
-        same = " Label the two classes 0 and 1." if head.kind == "binary" and low != 0 else ""
+        relabelled = head.kind == "binary" and low != 0
+        same = " Label the two classes 0 and 1." if relabelled else ""
+        labels = f"y = (y - {low:g}) / {head.targets.high - low:g}\n".replace("- -", "+ ") if relabelled else ""
         return self.found(
             symptoms,
             confidence,
@@ -105,7 +107,7 @@ class WrongLoss(CauseRule):
             Remedy(
                 f"For these targets use {loss} with {units} output unit{'s' if units > 1 else ''} and the activation "
                 f"{activation}.{same} The loss should then fall below the best constant prediction's within an epoch.",
-                head_code(units, activation, loss),
+                labels + head_code(units, activation, loss),
             ),
         )
 

@@ -16,6 +16,7 @@ from kregtools.causes.evidence import (
     REGRESSION,
     SPARSE,
     STALLED,
+    STANDARDIZE_TARGET,
     Head,
     fitting,
     head_code,
@@ -26,6 +27,8 @@ from kregtools.symptoms import Symptom
 from kregtools.symptoms.capacity import RANGES, out_of_reach
 
 BROKEN = {("", "loss", "nonfinite"): [0, 1]}
+FAR = 10.0
+STANDARDIZE = "Standardize the targets, too: they are far from 0, where such an output starts."
 SHARES = {
     ("", "output", name): [value] * 2 for name, value in {"min": 0, "max": 0.9, "sum_mean": 1, "sum_std": 0}.items()
 }
@@ -95,14 +98,17 @@ class WrongOutputActivation(CauseRule):
             return None
         confidence, reason, head = max(found, key=lambda item: item[0])
         units, activation, loss = _fitting(head)
+        distance = np.hypot(head.targets.mean, np.sqrt(head.targets.variance))
+        near = loss not in REGRESSION or not distance > FAR  # a linear output starts at 0
         return self.found(
             symptoms,
             confidence,
             reason,
             Remedy(
                 f"Use the activation {activation} on {units} output unit{'s' if units > 1 else ''}, with {loss}. The "
-                "loss should then start near that of the best constant prediction, and fall.",
-                head_code(units, activation, loss),
+                f"loss should then {'start near that of the best constant prediction, and ' if near else ''}fall."
+                + ("" if near else f" {STANDARDIZE}"),
+                head_code(units, activation, loss) + ("" if near else f"\n{STANDARDIZE_TARGET}"),
             ),
         )
 

@@ -74,7 +74,9 @@ class WrongOutputUnits(CauseRule):
         if not found:
             return None
         confidence, reason, units, head = max(found, key=lambda item: item[0])
-        below = f" Add {-head.targets.low:.0f} to the labels, which have to start at 0." if head.targets.low < 0 else ""
+        added = max(0, -int(head.targets.low))
+        below = f" Add {added} to the labels, which have to start at 0." if added else ""
+        labels = f"y = y + {added}\n" if added else ""
         return self.found(
             symptoms,
             confidence,
@@ -82,7 +84,7 @@ class WrongOutputUnits(CauseRule):
             Remedy(
                 f"Give the output {units} units, one for each class.{below} The loss should then start near "
                 f"ln {units} = {np.log(units):.3g}, and fall.",
-                head_code(units, "softmax", "sparse_categorical_crossentropy"),
+                labels + head_code(units, "softmax", "sparse_categorical_crossentropy"),
             ),
         )
 
