@@ -206,8 +206,8 @@ def _anew(layer: keras.Layer) -> keras.Layer:
 
 
 def _called(statement: ast.stmt, name: str) -> ast.Call | None:
-    called = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
-    return statement.value if called and ast.unparse(statement.value.func) == name else None  # type: ignore[union-attr]
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    return call if isinstance(call, ast.Call) and ast.unparse(call.func) == name else None
 
 
 def _data(nodes: list[ast.expr], names: tuple[str, ...], change: Change) -> None:

@@ -124,7 +124,7 @@ def collected(jobs: Sequence[tuple[str, int, Path]], file: Path | None, workers:
     lines = file.read_text().splitlines() if file and file.exists() else []
     rows = {(row["program"], row["seed"]): row for row in map(json.loads, lines)}
     missing = [job for job in jobs if job[:2] not in rows]
-    with ProcessPoolExecutor(workers, get_context("spawn"), max_tasks_per_child=20) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         for future in as_completed([pool.submit(examined, *job) for job in missing]):
             row = future.result()
             rows[row["program"], row["seed"]] = row
