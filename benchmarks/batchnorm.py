@@ -3,10 +3,11 @@
     python benchmarks/batchnorm.py [--nets mlp cnn] [--seeds 5] [--results batchnorm.jsonl] [--cost]
 
 Trains small nets in which dropout feeds BatchNormalization, each seed twice with the same steps: as Keras does, and
-in `DropoutFreeStatistics`. The statistics do not act on training, so that all rows of a net share their weights, and
-differ in the statistics alone. Prints a table of test error and test likelihood: the mean over the seeds (sd), and
-the paired difference from the moving average (its sd). What was done is kept in the results file, a line a seed, and
-not done again. `--cost` prints what following the statistics and taking them again cost beside training.
+in `DropoutFreeStatistics`. The statistics do not act on training, so that all figures of a net share their weights,
+and differ by the statistics alone. Prints a table of test error in per cent and negative log likelihood: with the
+moving average the mean over n seeds, else the mean paired difference from it (its sd). What was done is kept in the
+results file, a line a seed, and not done again. `--cost` prints what following the statistics and taking them again
+cost beside training.
 """
 
 from __future__ import annotations
@@ -171,26 +172,25 @@ def measured(net: str, seed: int) -> dict[str, Any]:
 
 
 def table(results: list[dict[str, Any]]) -> str:
+    others = [words for method, words in METHODS.items() if method != "moving"]
     lines = [
-        "| net | statistics | test error, % | paired difference | test NLL | paired difference |",
-        "|---|---|---|---|---|---|",
+        f"| net | n | largest variance ratio | {METHODS['moving']} | {' | '.join(others)} |",
+        "|" + "---|" * (len(others) + 4),
     ]
     for net in NETS:
         runs = [result for result in results if result["net"] == net]
         if not runs:
             continue
         base = np.array([run["moving"] for run in runs])
-        ratios = np.median([run["ratios"] for run in runs], axis=0)
-        lines.append(f"| **{NETS[net][0]}**; variance ratios {np.min(ratios):.2f} to {np.max(ratios):.2f} | | | | | |")
-        for method, words in METHODS.items():
-            values = np.array([run[method] for run in runs])
-            cells = [f"{values[:, k].mean():.{d}f} ({_sd(values[:, k]):.{d}f})" for k, d in ((0, 2), (1, 4))]
-            apart = values - base
-            deltas = [
-                "" if method == "moving" else f"{apart[:, k].mean():+.{d}f} ({_sd(apart[:, k]):.{d}f})"
-                for k, d in ((0, 2), (1, 4))
-            ]
-            lines.append(f"| | {words} | {cells[0]} | {deltas[0]} | {cells[1]} | {deltas[1]} |")
+        largest = np.median([np.exp(np.abs(np.log(run["ratios"])).max()) for run in runs])
+        cells = [NETS[net][0], str(len(runs)), f"{largest:.2f}", f"{base[:, 0].mean():.2f} %, {base[:, 1].mean():.3f}"]
+        for method in METHODS:
+            apart = np.array([run[method] for run in runs]) - base
+            sd = [_sd(column) for column in apart.T]
+            error, nll = apart.mean(axis=0)
+            if method != "moving":
+                cells.append(f"{error:+.2f} ({sd[0]:.2f}), {nll:+.3f} ({sd[1]:.3f})")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -198,7 +198,7 @@ def _sd(values: np.ndarray) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
-def cost(net: str, turns: int = 5) -> str:
+def cost(net: str, turns: int = 3) -> str:
     """Seconds of an epoch, plain and with the statistics followed, taking turns; and of taking them again."""
     data = NETS[net][2]()
     x, y = data[0][:SAMPLES], data[1][:SAMPLES]

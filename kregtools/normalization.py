@@ -87,6 +87,15 @@ def recalibrate(
     are accumulated in float64 in one pass, and take the place of the moving ones:
     $Var = \sum_b n_b (v_b + m_b^2) / n - m^2$.
 
+    When it pays, by `python benchmarks/batchnorm.py` (five seeds; 2 shared CPU cores, 2026-11-21): where a kernel
+    stands between dropout and BatchNormalization. The test error fell by 1.3 points in a multilayer perceptron of
+    width 32, by 2.5 in a small convolutional network and by 3.0 in a small DenseNet, the negative log likelihood by
+    .03, .07 and .08. The control, the same with dropout on, gave 0, .8 and .9 points: that much is the lag of the
+    moving average. When it does not: with BatchNormalization right behind relu and dropout the error rose by 1.2
+    points and the likelihood fell by .11, though the variance ratio was 2.1; `update="variance"` did less harm. At
+    width 512 it gained .25 points, and where dropout comes only after the last BatchNormalization it does nothing
+    but end the lag. So pass `validation_data`, and compare.
+
     It changes nothing else: no weight, optimizer state, seed, state of a recurrent layer or compiled function. Where
     it fails, it changes nothing at all. Layers with `trainable=False` keep their statistics, with a warning, and so
     do those that `fit` runs in inference mode, because the model's `call` says `training=False` to them.
@@ -94,7 +103,9 @@ def recalibrate(
     Args:
         model: A built Keras model of any kind. Shared and nested layers, masks and mixed precision are taken care of.
         data: Rows like those in training: an array, a dict or list of arrays for several inputs, a tuple
-            `(x, y)` whose `y` is not used, a `tf.data.Dataset`, a `keras.utils.PyDataset`, or any iterable of batches.
+            `(x, y)` whose `y` is not used, a `tf.data.Dataset`, a `keras.utils.PyDataset`, or any iterable of
+            batches. Batches that come sorted, by class for one, give wrong statistics behind the first
+            BatchNormalization; arrays are shuffled.
         update: `"both"` or `"variance"`. The paper updates the variance alone. Defaults to `"both"`.
         samples: Positive integer. How many rows to use; arrays are sampled evenly. Defaults to `8192`.
         batch_size: Positive integer. Rows in a batch, where `data` is not batched yet. The layers after the first

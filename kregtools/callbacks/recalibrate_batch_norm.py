@@ -27,6 +27,9 @@ class RecalibrateBatchNorm(keras.callbacks.Callback):
     `EarlyStopping(restore_best_weights=True)`, and before those that save it. Weights that were swapped after the
     validation get statistics of their own.
 
+    The corrected statistics are not always the better ones: see `kregtools.recalibrate` for where they were not.
+    `keep_best=True` keeps them only where they are.
+
     A `HealthMonitor` in the same list records what was measured, and judges `variance_shift` by it.
 
     Args:
