@@ -178,4 +178,4 @@ def _sign(monitor: str, mode: str) -> int:
 def _fingerprint(model: Any) -> tuple[float, ...]:
     """Changes with any weight: what swaps weights or restores them does not say so."""
     sums = [keras.ops.sum(keras.ops.cast(weight, "float32")) for weight in model.weights]
-    return tuple(float(keras.ops.convert_to_numpy(value)) for value in sums)
+    return tuple(np.asarray(keras.ops.convert_to_numpy(value)).item() for value in sums)
