@@ -131,7 +131,8 @@ class Pass:
         except Exception:  # each backend has its own error for a tensor without a value
             self.left_alone[kernel.name] = "it runs inside a compiled function or a loop"
             return
-        if not np.array_equal(now, stored, equal_nan=True):
+        # In mixed precision what is read here has been cast.
+        if not np.array_equal(now, stored.astype(now.dtype), equal_nan=True):
             self.left_alone[kernel.name] = "its kernel is computed at every call, by a layer around it"
             return
         try:
