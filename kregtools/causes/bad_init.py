@@ -15,7 +15,7 @@ from kregtools.symptoms import Symptom
 
 SPREAD = 10.0
 BLOWN = 1e3
-# They keep the scale by themselves; where the output does not vary all the same, something else stops it.
+# They keep the scale by themselves, or nearly: where the output dies out all the same, other causes come first.
 KEEPING = ("Glorot", "He", "Lecun", "VarianceScaling", "Orthogonal", "DropoutAware")
 
 
@@ -143,11 +143,15 @@ def _scale(record: Record) -> tuple[float, list[str], str] | None:
     names, stds = _hidden(record)
     if not names:
         return None
+    known = [layer for layer in layers(record) if layer["name"] in names]
+    keeping = bool(known) and all(map(_keeps, known))
     flat = [name for name, std in zip(names, stds, strict=True) if std == 0]
     if flat:
-        known = [layer for layer in layers(record) if layer["name"] in names]
-        confidence = 0.6 if known and all(map(_keeps, known)) else 0.9
-        return confidence, names, f"Before the first update the output of {joined(flat)} does not vary at all."
+        return (
+            0.6 if keeping else 0.9,
+            names,
+            f"Before the first update the output of {joined(flat)} does not vary at all.",
+        )
     ratio = float(stds[-1] / stds[0])
     if 1 / SPREAD <= ratio <= SPREAD:
         return None
@@ -155,7 +159,7 @@ def _scale(record: Record) -> tuple[float, list[str], str] | None:
         f"Before the first update the output std goes from {stds[0]:.2g} in {names[0]} to {stds[-1]:.2g} in "
         f"{names[-1]}, a factor of {ratio:.1e}; within {SPREAD:g} either way is healthy."
     )
-    return min(0.95, 0.6 + 0.1 * abs(math.log10(ratio))), names, reason
+    return min(0.75 if keeping else 0.95, 0.6 + 0.1 * abs(math.log10(ratio))), names, reason
 
 
 def _blown(record: Record) -> tuple[float, list[str], str] | None:
