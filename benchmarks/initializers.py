@@ -1,6 +1,6 @@
 """What initializers do to a signal on its way through a deep network, and which of them let one learn.
 
-    python benchmarks/initializers.py propagation [--draws 10] [--only NETWORK] [--table FILE]
+    python benchmarks/initializers.py propagation [--draws 10] [--only NETWORK] [--initializers NAME ...] [--table FILE]
     python benchmarks/initializers.py training    [--seeds 5] [--only NETWORK] [--table FILE]
 
 propagation: the std of the last layer's output before its activation over that of the first, dropout on, at random
@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
+import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +48,7 @@ STATIC: dict[str, Make] = {
     "LecunNormal": lambda activation, rate: keras.initializers.LecunNormal(),
     "Orthogonal": lambda activation, rate: keras.initializers.Orthogonal(),
     "Orthogonal, torch's gain": lambda activation, rate: keras.initializers.Orthogonal(TORCH_GAIN.get(activation, 1.0)),
-    "DropoutAware, sum (the paper)": lambda activation, rate: DropoutAware(activation, rate, mode="sum"),
+    "DropoutAware, sum": lambda activation, rate: DropoutAware(activation, rate, mode="sum"),
     "DropoutAware, average": lambda activation, rate: DropoutAware(activation, rate, mode="average"),
     "DropoutAware, backward": lambda activation, rate: DropoutAware(activation, rate, mode="backward"),
     "DropoutAware, forward": lambda activation, rate: DropoutAware(activation, rate, mode="forward"),
@@ -77,7 +79,10 @@ class Table:
         return pd.read_csv(self.path)
 
 
-PROPAGATED = tuple(name for name in STATIC if name not in ("DropoutAware, average", "DropoutAware, backward"))
+PROPAGATED = (
+    *(name for name in STATIC if name not in ("DropoutAware, average", "DropoutAware, backward")),
+    *("lsuv, as published", "lsuv, seen", "lsuv", "lsuv, std=4"),
+)
 
 
 class Deep(NamedTuple):
@@ -86,16 +91,17 @@ class Deep(NamedTuple):
     depth: int
     shape: tuple[int, ...]
     rows: int
-    layer: Callable[..., keras.Layer]
+    layer: Callable[[], keras.Layer]
 
 
 DEEP = {
-    "30 dense": Deep(30, (256,), 256, lambda **settings: layers.Dense(256, **settings)),
-    "100 dense": Deep(100, (256,), 256, lambda **settings: layers.Dense(256, **settings)),
-    "20 conv": Deep(20, (24, 24, 32), 16, lambda **settings: layers.Conv2D(32, 3, padding="same", **settings)),
+    "30 dense": Deep(30, (256,), 256, lambda: layers.Dense(256)),
+    "100 dense": Deep(100, (256,), 256, lambda: layers.Dense(256)),
+    "20 conv": Deep(20, (32, 32, 64), 8, lambda: layers.Conv2D(64, 3, padding="same")),
 }
 
 
+@functools.lru_cache(maxsize=2)
 def deep_model(network: Deep, activation: str, rate: float) -> Any:
     """The network; its outputs are those of the first and the last layer, before the activation."""
     h = inputs = keras.Input(network.shape)
@@ -128,35 +134,31 @@ def ratio(model: Any, x: np.ndarray) -> float:
     return float(last.std() / first.std())
 
 
-def propagate(network: Deep, activation: str, keep: float, draws: Iterable[int]) -> Iterator[tuple[int, str, float]]:
-    """The ratio of each initializer for each draw of weights, data and dropout."""
+def propagate(network: Deep, activation: str, keep: float, seed: int, names: list[str]) -> Iterator[tuple[str, float]]:
+    """The ratio of each initializer for one draw of weights, data and dropout."""
     noisy, quiet = (deep_model(network, activation, rate) for rate in (1 - keep, 0.0))
-    for seed in draws:
-        rng = np.random.default_rng(seed)
-        seen, fresh = (rng.normal(size=(network.rows, *network.shape)).astype("float32") for _ in range(2))
-        for name in PROPAGATED:
+    rng = np.random.default_rng(seed)
+    seen, fresh = (rng.normal(size=(network.rows, *network.shape)).astype("float32") for _ in range(2))
+    for name in names:
+        x = seen if name == "lsuv, seen" else fresh
+        if name in STATIC:
             draw(noisy, STATIC[name], seed)
-            yield seed, name, ratio(noisy, fresh)
-        kregtools.lsuv(quiet, seen, seed=seed)
-        noisy.set_weights(quiet.get_weights())
-        yield seed, "lsuv, as published", ratio(noisy, fresh)
-        kregtools.lsuv(noisy, seen, seed=seed)
-        yield seed, "lsuv, seen", ratio(noisy, seen)
-        yield seed, "lsuv", ratio(noisy, fresh)
-        if activation in ("gelu", "silu", "mish"):
-            kregtools.lsuv(noisy, seen, std=4.0, seed=seed)
-            yield seed, "lsuv, std=4", ratio(noisy, fresh)
+        elif name == "lsuv, as published":
+            kregtools.lsuv(quiet, seen, seed=seed)
+            noisy.set_weights(quiet.get_weights())
+        else:
+            kregtools.lsuv(noisy, seen, std=4.0 if name == "lsuv, std=4" else 1.0, seed=seed)
+        yield name, ratio(noisy, x)
 
 
-def propagation(table: Table, draws: int, only: str | None) -> None:
-    for name, network in DEEP.items():
-        for activation in ACTIVATIONS if only in (None, name) else ():
-            for keep in KEEPS:
-                missing = [seed for seed in range(draws) if not table.has(name, seed, keep, activation)]
-                for seed, initializer, value in propagate(network, activation, keep, missing) if missing else ():
-                    case = {"network": name, "seed": seed, "keep": keep, "activation": activation}
-                    table.add({**case, "initializer": initializer, "ratio": value})
-                keras.backend.clear_session()
+def propagation(table: Table, draws: int, only: str | None, names: list[str]) -> None:
+    networks = [name for name in DEEP if only in (None, name)]
+    for name, keep, activation in itertools.product(networks, KEEPS, ACTIVATIONS):
+        for seed in range(draws):
+            case = {"network": name, "seed": seed, "keep": keep, "activation": activation}
+            missing = [each for each in names if not table.has(*case.values(), each)]
+            for initializer, value in propagate(DEEP[name], activation, keep, seed, missing) if missing else ():
+                table.add({**case, "initializer": initializer, "ratio": value})
     for (name, keep), part in table.frame().groupby(["network", "keep"], sort=False):
         print(f"\n{name}, keep {keep:g}, {part.seed.nunique()} draws: median (smallest to largest)\n")
         grouped = part.groupby(["initializer", "activation"], sort=False).ratio
@@ -275,11 +277,13 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", choices=(*DEEP, *SETTINGS))
+    parser.add_argument("--initializers", nargs="+", choices=PROPAGATED, default=list(PROPAGATED))
     parser.add_argument("--table", type=Path)
     options = parser.parse_args()
     path = options.table or Path(f"{options.what}.csv")
     if options.what == "propagation":
-        propagation(Table(path, ("network", "seed", "keep", "activation")), options.draws, options.only)
+        keys = ("network", "seed", "keep", "activation", "initializer")
+        propagation(Table(path, keys), options.draws, options.only, options.initializers)
     else:
         training(Table(path, ("network", "seed", "initializer")), options.seeds, options.only)
 

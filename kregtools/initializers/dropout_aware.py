@@ -57,12 +57,14 @@ class DropoutAware(KernelInitializer):
             element-wise function, or `None` for the identity. Defaults to `"relu"`.
         rate: Float, at least 0 and below 1. The rate of the dropout before the kernel. Defaults to `0.5`.
         mode: String. What is to keep its variance: `"forward"`, `"backward"`, `"average"` or `"sum"`. Defaults to
-            `"forward"`.
+            `"forward"`, by `python benchmarks/initializers.py training` (Fashion-MNIST, 8,192 rows, 8 epochs, 2 shared
+            CPU cores, 2026-11-21): of 50 relu layers of 96 units without dropout, it let all 3 seeds learn (training
+            loss .69, sd .03), and `"backward"` (.58, sd .03) and `"average"` (.76, sd .05) did so, too, but with
+            `"sum"` none left 2.30. With dropout `"forward"` is not the best: 7 layers of 128 units at rate .5 came to
+            1.58 (sd .08, n = 5) with it and to 1.08 (sd .13) with `"sum"`; at 50 layers nothing learned.
         distribution: String. `"orthogonal"` (columns that are orthogonal to each other, or rows where there are more
             columns than rows), `"hypersphere"` (columns of equal norm), `"truncated_normal"` or `"uniform"`.
-            Defaults to `"orthogonal"`, whose draws vary least: after 30 relu layers of width 256 without dropout the
-            std was off by more than a factor of 1.4 in 22 % of 40 draws, and in 38 to 42 % with the others
-            (`python benchmarks/propagation.py`, 2026-11-21). Wider layers and dropout bring all of them closer.
+            Defaults to `"orthogonal"`, whose draws vary least in what they do to the std over many layers.
         seed: Integer, `keras.random.SeedGenerator` or `None`. As for Keras' own initializers: an instance with an
             integer or `None` gives the same values at every call. Defaults to `None`.
         input_axes: Sequence of integers or `None`. The axes of the kernel that a sum over inputs runs over. Defaults

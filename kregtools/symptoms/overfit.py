@@ -42,8 +42,8 @@ class Overfit(SymptomRule):
     loss stands more than 10 % above its lowest value, or more than 5 % where it has risen steadily for ten epochs or
     more, or where the validation accuracy says the same: a quarter more errors than in the onset's epoch, and fewer in
     training. The training loss has fallen since, is at least a sixth below it and, penalties left out, below that of
-    the best constant prediction, where that is known. A validation loss that jumps is told by its size: the rise is more
-    than 3.5 times what it falls by in between, or it drifts upwards over ten epochs or more (rank correlation with
+    the best constant prediction, where that is known. A validation loss that jumps is told by its size: the rise is
+    more than 3.5 times what it falls by in between, or it drifts upwards over ten epochs or more (rank correlation with
     time above 0.5). One that is far above the training loss from the first epoch on is another symptom,
     `train_val_mismatch`; one below 5 % of the constant's does no harm. The onset is the epoch with the lowest
     validation loss: what comes after it was learned by heart.
