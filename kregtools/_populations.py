@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import numpy as np
 
+from kregtools._intact import replaced, snapshot
 from kregtools.layers.batch_moments import BatchMoments, normalize_by_batch
 from kregtools.layers.dropout_aware_batch_normalization import DropoutAwareBatchNormalization
 
@@ -63,18 +64,6 @@ def normalizing_in_training(model: keras.Model, layers: list[BatchNormalization]
     return [layer for layer, seen in zip(layers, modes, strict=True) if seen != {False}]
 
 
-def snapshot(variables: Iterable[Any]) -> Callable[[], None]:
-    """A function that gives the variables the values back that they have now."""
-    kept = [(variable, np.array(keras.ops.convert_to_numpy(variable))) for variable in variables]
-
-    def put_back() -> None:
-        for variable, value in kept:
-            if not np.array_equal(np.asarray(keras.ops.convert_to_numpy(variable)), value):
-                variable.assign(value)
-
-    return put_back
-
-
 def _collecting(
     layer: BatchNormalization, collect: Callable[[BatchMoments], None]
 ) -> contextlib.AbstractContextManager[None]:
@@ -86,7 +75,7 @@ def _collecting(
         collect(moments)
         return outputs
 
-    return _calling(layer, call)
+    return replaced(layer, "call", call)
 
 
 def _watching(layer: BatchNormalization, watch: Callable[[bool], None]) -> contextlib.AbstractContextManager[None]:
@@ -96,18 +85,4 @@ def _watching(layer: BatchNormalization, watch: Callable[[bool], None]) -> conte
         watch(bool(training))
         return inner(inputs, training=training, mask=mask)
 
-    return _calling(layer, call)
-
-
-@contextlib.contextmanager
-def _calling(layer: BatchNormalization, call: Callable[..., Any]) -> Iterator[None]:
-    """Inside the block the layer runs `call`, which Keras does not notice."""
-    outer = vars(layer).get("call")
-    object.__setattr__(layer, "call", call)
-    try:
-        yield
-    finally:
-        if outer is None:
-            object.__delattr__(layer, "call")
-        else:
-            object.__setattr__(layer, "call", outer)
+    return replaced(layer, "call", call)

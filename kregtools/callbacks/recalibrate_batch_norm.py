@@ -10,7 +10,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from kregtools._populations import snapshot
+from kregtools._intact import snapshot
 from kregtools.callbacks._guard import guarded
 from kregtools.callbacks._monitors import beside
 from kregtools.normalization import VarianceShift, recalibrate
