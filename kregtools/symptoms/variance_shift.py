@@ -47,7 +47,7 @@ class VarianceShift(SymptomRule):
     the largest ratio, 2.1 right behind relu and dropout, was better off with the moving average.
 
     Threshold: in `benchmarks/batchnorm.py` every network, five nets and five seeds of four of them, in which dropout
-    feeds BatchNormalization has a layer with a ratio of 1.17 or more. Layers ahead of any dropout, where the ratio
+    feeds BatchNormalization has a layer with a ratio of 1.16 or more. Layers ahead of any dropout, where the ratio
     shows the lag of a moving average, stay at 1.06 or below.
     """
 
