@@ -24,9 +24,9 @@ class DropoutFreeStatistics(keras.layers.Wrapper):
     themselves are noisy; a stream from the start is right at any depth. So the block should begin where no dropout
     has acted: wrap the whole network.
 
-    It is exact, and not safe: in `benchmarks/batchnorm.py` it did nearly as well as `kregtools.recalibrate` in every
-    net, which is better than the moving average in four of them, and worse with BatchNormalization right behind relu and
-    dropout: the test error rose by 1.1 points (sd 1.1, five seeds), the negative log likelihood by .11. Compare the
+    It is exact, and not safe: in `benchmarks/batchnorm.py` it did nearly the same as `kregtools.recalibrate` in every
+    net. That is better than the moving average in four of them, and worse with BatchNormalization right behind relu
+    and dropout: the test error rose by 1.1 points (sd 1.1, five seeds), the negative log likelihood by .11. Compare the
     validation loss with that of the plain network. See `kregtools.recalibrate` for the other figures.
 
     It costs a forward pass in each step, measured as .07 to .22 of the time of training, or the share `rows` of that.
