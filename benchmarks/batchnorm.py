@@ -234,9 +234,8 @@ def main() -> None:
     parser.add_argument("--cost", action="store_true")
     options = parser.parse_args()
     if options.cost:
-        print(
-            f"Share of the CPU seconds of an epoch of {SAMPLES} rows, the least of four turns:\n\n| net | epoch | followed | followed, 32 rows | taken again |"
-        )
+        print(f"Share of the CPU seconds of an epoch of {SAMPLES} rows, the least of four turns:\n")
+        print("| net | epoch | followed | followed, 32 rows | taken again |")
         print("|---|---|---|---|---|")
         for net in options.nets:
             print(cost(net), flush=True)

@@ -1,4 +1,5 @@
-"""Recalibrates and follows on two replicas, and prints as JSON how far off it is; run by test_normalization.py."""
+"""Recalibrates and follows on two replicas, and prints as JSON how far off it is; run by
+test_normalization_on_replicas.py."""
 
 import json
 

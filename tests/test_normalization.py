@@ -1,9 +1,3 @@
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -400,15 +394,3 @@ def test_what_others_put_around_the_layers_call_stays():
 def test_bad_input_is_an_error_that_says_what_to_do(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-@pytest.mark.slow
-def test_on_two_replicas_as_on_one():
-    script = Path(__file__).parent / "replicas_batchnorm.py"
-    around = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=around, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert len(found) == 6
-    # What is followed in training is that of the rows of the first replica, as for BatchNormalization itself.
-    assert max(found.values()) < 1e-4, found
