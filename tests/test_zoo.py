@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks" / "faults"))
 from apply import NotMechanicalError, Setup, applied
 from data import Split
 from programs import PROGRAMS, logarithm, mlp
-from twins import SOUND, twin
+from sound import SOUND, twin
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

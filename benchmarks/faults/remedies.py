@@ -3,7 +3,7 @@
     python benchmarks/faults/remedies.py [--seed 6] [--runs DIRECTORY] [--results FILE] [--only NAME ...]
 
 Nothing is done by hand: `apply.py` reads the remedy's code. A program is repaired if the accuracy on the validation
-rows (of numbers, the share of their variance that is explained) is at least that of its healthy twin (`twins.py`) less
+rows (of numbers, the share of their variance that is explained) is at least that of its healthy twin (`sound.py`) less
 0.05. Where there is no twin, what the remedy promises has to hold:
 
 - overfit: the validation loss ends below the number printed, without stopping early, which would do by itself;
@@ -80,7 +80,7 @@ def examined(name: str, seed: int, directory: Path) -> Row:
     """Runs a program, unless its record is there, its remedy and its twin."""
     from apply import NotMechanicalError, applied
     from programs import PROGRAMS
-    from twins import twin
+    from sound import twin
 
     if not directory.exists():
         train(name, seed, directory)
