@@ -123,7 +123,7 @@ def _center(kernel: Kernel, output: Callable[[], np.ndarray], mean: float) -> No
 def _equalize(
     through: Pass, rng: np.random.Generator, tolerance: float, max_iterations: int, center: Callable[[], None]
 ) -> None:
-    kernels = [kernel for kernel in through.kernels if kernel.name not in through.left_alone]
+    kernels = through.kernels
     put_back = snapshot(through.others)
     rates_of_change = RatesOfChange(through.model, through.x, rng)
     for _ in range(max_iterations):

@@ -29,6 +29,7 @@ class Pass:
 
     Attributes:
         left_alone: Why a layer with a kernel was not visited, by the layer's name.
+        kernels: Those that are visited.
         rows: How many rows the batch has.
         others: The variables that a walk puts back: all but the kernels and their biases.
     """
@@ -61,7 +62,7 @@ class Pass:
 
     def walk(self, visit: Visit) -> None:
         """Calls `visit` at every kernel."""
-        waiting = {id(kernel): kernel.name for kernel in self.kernels if kernel.name not in self.left_alone}
+        waiting = {id(kernel): kernel for kernel in self.kernels}
         with contextlib.ExitStack() as stack:
             stack.callback(snapshot(self.others))
             for kernel in self.kernels:
@@ -70,11 +71,12 @@ class Pass:
                 self.model(self.x, **({"training": True} if self.model._call_has_training_arg else {}))
             except _Stopped as stopped:
                 raise stopped.args[0] from None
-        self.left_alone |= dict.fromkeys(waiting.values(), "the model did not call it on this data")
-        reasons = {self.left_alone.get(kernel.name) for kernel in self.kernels}
-        if None not in reasons:
+        for kernel in waiting.values():
+            self._leave(kernel, "the model did not call it on this data")
+        if not self.kernels:
+            reasons = set(self.left_alone.values())
             raise ValueError(
-                f"No kernel of '{self.model.name}' could be measured: {'; '.join(sorted(filter(None, reasons)))}. The "
+                f"No kernel of '{self.model.name}' could be measured: {'; '.join(sorted(reasons))}. The "
                 "model is as it was."
             )
 
@@ -89,6 +91,10 @@ class Pass:
         except BaseException:
             put_back()
             raise
+
+    def _leave(self, kernel: Kernel, why: str) -> None:
+        self.kernels = [each for each in self.kernels if each is not kernel]
+        self.left_alone[kernel.name] = why
 
     def _kernels(self) -> list[Kernel]:
         flat = {id(layer): layer for layer in self.model._flatten_layers()}
@@ -106,7 +112,7 @@ class Pass:
         return found
 
     def _visiting(
-        self, kernel: Kernel, visit: Visit, waiting: dict[int, str]
+        self, kernel: Kernel, visit: Visit, waiting: dict[int, Kernel]
     ) -> contextlib.AbstractContextManager[None]:
         inner = kernel.layer.call
         stored = np.asarray(keras.ops.convert_to_numpy(kernel.variable))
@@ -129,11 +135,11 @@ class Pass:
             now = np.asarray(keras.ops.convert_to_numpy(kernel.variable))
             output()
         except Exception:  # each backend has its own error for a tensor without a value
-            self.left_alone[kernel.name] = "it runs inside a compiled function or a loop"
+            self._leave(kernel, "it runs inside a compiled function or a loop")
             return
         # In mixed precision what is read here has been cast.
         if not np.array_equal(now, stored.astype(now.dtype), equal_nan=True):
-            self.left_alone[kernel.name] = "its kernel is computed at every call, by a layer around it"
+            self._leave(kernel, "its kernel is computed at every call, by a layer around it")
             return
         try:
             visit(kernel, inputs, output)

@@ -242,6 +242,24 @@ def test_what_is_left_alone_is_said():
     assert "left as it was, frozen" in repr(report)
 
 
+def test_two_layers_of_one_name_are_told_apart():
+    class Twice(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first = layers.Dense(16, name="same", trainable=False)
+            self.second = layers.Dense(4, name="same")
+
+        def call(self, x):
+            return self.second(self.first(x))
+
+    model = Twice()
+    model(np.zeros((1, 16)))
+    frozen = numbers(model.first.kernel)
+    report = lsuv(model, data(100, 16))
+    assert len(report.layers) == 1 and report.layers[0].after == pytest.approx(1.0, abs=0.011)
+    np.testing.assert_array_equal(numbers(model.first.kernel), frozen)
+
+
 def test_a_layer_that_is_not_called_is_named():
     report = lsuv(subclassed(), data(100, 16))
     assert list(report.left_alone.values()) == ["the model did not call it on this data"]
