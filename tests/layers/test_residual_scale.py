@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 
+import kregtools
 from kregtools.layers import ResidualScale
 
 
@@ -24,3 +25,18 @@ def test_configuration_shape_type_and_mask():
     assert keras.backend.standardize_dtype(outputs.dtype) == "float16"
     assert layer.scale.shape == () and layer.supports_masking and len(layer.losses) == 1
     assert isinstance(keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer)), ResidualScale)
+
+
+def test_a_monitor_says_nothing_of_branches_that_start_at_zero():
+    keras.utils.set_random_seed(0)
+    (x, y), _ = kregtools.datasets.load("digits")
+    inputs = keras.Input(x.shape[1:])
+    h = keras.layers.Dense(64, activation="relu")(keras.layers.Flatten()(inputs))
+    for _ in range(6):
+        branch = keras.layers.Dense(64)(keras.layers.Dense(64, activation="relu")(h))
+        h = keras.layers.Add()([h, ResidualScale()(branch)])
+    model = keras.Model(inputs, keras.layers.Dense(10, activation="softmax")(h))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    monitor = kregtools.callbacks.HealthMonitor(verbose=0)
+    model.fit(x / 16, y, validation_split=0.2, epochs=8, verbose=0, callbacks=[monitor])
+    assert monitor.diagnosis.verdict == "healthy"
