@@ -1,46 +1,93 @@
-"""The command line: `kregtools explain dead_relu`."""
+"""Keep Keras training healthy: what is wrong with a run, in which layer, why, and what to change.
+
+Start here:
+  kregtools demo                      a sick and a healthy run on embedded data, with their reports
+  kregtools report runs/a             the report of a run that HealthMonitor(directory="runs/a") watched
+  kregtools compare runs/a runs/b     two runs side by side
+  kregtools explain dead_relu         what a symptom or a cause is, how it is told, what to do
+
+`kregtools COMMAND --help` tells more, with examples. With --json a command prints one JSON document.
+
+Exit status: 0 when all is done, 1 when a run is not what --fail-on allows, 2 when a command was used wrongly or could
+not do its work, 130 when it was interrupted.
+"""
 
 from __future__ import annotations
 
 import argparse
-import inspect
+import importlib
+import os
+import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
-from kregtools.causes import CAUSES
-from kregtools.symptoms import SYMPTOMS
+import kregtools
+from kregtools.errors import KregtoolsWarning
 
-KINDS = {"symptom": SYMPTOMS, "cause": CAUSES}
+# A command is a module of this name in `kregtools/commands/`, and a line here.
+COMMANDS = (
+    "demo",
+    "report",
+    "compare",
+    "explain",
+    "symptoms",
+    "causes",
+)
+CANNOT, INTERRUPTED = 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="kregtools", description="Keep Keras training healthy.")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    explain = commands.add_parser("explain", help="what a symptom or a cause is, how it is told, and what to do")
-    names = [rule.name for rules in KINDS.values() for rule in rules]
-    explain.add_argument("name", nargs="?", choices=names, metavar="NAME", help="its name; all are listed without one")
-    explain.set_defaults(run=_explain)
+    """Runs one command.
+
+    Args:
+        arguments: The words after `kregtools`. Defaults to `None`: those of the command line.
+
+    Returns:
+        The exit status: 0 done, 1 not healthy enough, 2 used wrongly or impossible, 130 interrupted.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
+    parser = _parser()
     options = parser.parse_args(arguments)
-    print(options.run(options))  # noqa: T201
-    return 0
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return CANNOT
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            warnings.simplefilter("default", KregtoolsWarning)
+            return options.run(options)
+    except BrokenPipeError:  # `kregtools symptoms | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, ImportError) as error:
+        sys.stderr.write(f"kregtools {options.command}: {error}\n")
+        return CANNOT
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\nkregtools {options.command}: interrupted\n")
+        return INTERRUPTED
 
 
-def _explain(options: argparse.Namespace) -> str:
-    return _catalogue() if options.name is None else _entry(options.name)
-
-
-def _catalogue() -> str:
-    width = max(len(rule.name) for rules in KINDS.values() for rule in rules)
-    return "\n\n".join(
-        "\n".join([f"{kind}s:", *(f"  {rule.name:{width}}  {_documentation(rule)[0]}" for rule in rules)])
-        for kind, rules in KINDS.items()
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kregtools", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"kregtools {kregtools.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for name in COMMANDS:
+        module = importlib.import_module(f"kregtools.commands.{name}")
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
 
 
-def _entry(name: str) -> str:
-    kind, rule = next((kind, rule) for kind, rules in KINDS.items() for rule in rules if rule.name == name)
-    return "\n".join([f"{name} ({kind})", "", *_documentation(rule)])
-
-
-def _documentation(rule: object) -> list[str]:
-    return inspect.cleandoc(type(rule).__doc__ or "").splitlines()
+def _warn(message: Any, *_: Any, **__: Any) -> None:
+    sys.stderr.write(f"kregtools: warning: {message}\n")

@@ -1,0 +1,28 @@
+"""What commands print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def tell(text: str) -> None:
+    """Prints text as it is."""
+    sys.stdout.write(f"{text}\n")
+
+
+def tell_json(value: Any) -> None:
+    """Prints one JSON document."""
+    tell(json.dumps(value, indent=2, allow_nan=False))
+
+
+def show(what: RenderableType) -> None:
+    """Prints something that rich can lay out; lines are not broken where there is no terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(what, soft_wrap=isinstance(what, str))
