@@ -1,0 +1,70 @@
+"""What the augmentation layers share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+class Augmentation(keras.layers.Layer):
+    """A change of the inputs in training: drawn anew for every sample, none at inference.
+
+    As with Keras' own preprocessing layers `training` is `True` where nothing says otherwise, so that the layer can be
+    mapped over a `tf.data.Dataset`, of batches or of single samples. In a model, `fit` and `predict` say it.
+
+    Args:
+        seed: Integer, or `None` for a random seed.
+        **kwargs: As for `keras.layers.Layer`.
+    """
+
+    sample_rank: int
+    layout: str
+
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def augment(self, batch: Any) -> Any:
+        """The batch, each sample changed in its own way."""
+        raise NotImplementedError
+
+    def call(self, inputs: Any, training: bool | None = True) -> Any:
+        self._check_rank(inputs.shape)
+        samples: Any = ops.cast(inputs, self._dtype_of(inputs))
+        if not training:
+            return samples
+        if len(samples.shape) == self.sample_rank:
+            return self.augment(samples[None])[0]
+        return self.augment(samples)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        self._check_rank(input_shape)
+        return input_shape
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = True) -> keras.KerasTensor:
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), self._dtype_of(inputs))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "seed": self.seed}
+
+    def _dtype_of(self, inputs: Any) -> str:
+        return self.compute_dtype
+
+    def _check_rank(self, shape: Any) -> None:
+        if len(shape) not in (self.sample_rank, self.sample_rank + 1):
+            raise ValueError(f"{type(self).__name__} takes {self.layout}. Received: an input of shape {tuple(shape)}.")
+
+
+def number_pair(name: str, value: Any, low: float, high: float) -> tuple[float, float]:
+    """A range, from a pair of numbers or from one that stands for both ends."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    numbers = [end for end in pair if isinstance(end, (int, float)) and not isinstance(end, bool)]
+    if len(pair) != 2 or len(numbers) != 2 or not low <= numbers[0] <= numbers[1] <= high:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Received: {name}={value!r}. Expected a number from {low} to {high}, "
+            "or a pair of such numbers, the lower one first."
+        )
+    return float(numbers[0]), float(numbers[1])
