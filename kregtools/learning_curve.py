@@ -263,9 +263,9 @@ def _frame(found: list[dict[str, Any]]) -> pd.DataFrame:
 def _plot(frame: pd.DataFrame, metric: str, constant: float | None, ax: Axes | None) -> Axes:
     from matplotlib.ticker import NullLocator
 
-    from kregtools.report.figures import INK, TRAINING, VALIDATION, _axes, _inked
+    from kregtools.report.style import INK, TRAINING, VALIDATION, axes, inked
 
-    ax = ax or _axes(5.2, 3.0)
+    ax = ax or axes(5.2, 3.0)
     by_size = frame.groupby("size")
     for name, label, color in ((metric, "training", TRAINING), (f"val_{metric}", "validation", VALIDATION)):
         mean, spread = by_size[name].mean(), by_size[name].std().fillna(0.0)
@@ -281,4 +281,4 @@ def _plot(frame: pd.DataFrame, metric: str, constant: float | None, ax: Axes | N
     ax.set_ylabel(metric, parse_math=False)
     ax.grid(alpha=0.2)
     ax.legend(frameon=False, labelcolor=INK, fontsize="small")
-    return _inked(ax)
+    return inked(ax)

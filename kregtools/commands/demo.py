@@ -62,7 +62,8 @@ def _train(learning_rate: float | None, epochs: int) -> Any:
     monitor = HealthMonitor(verbose=0)
     validation = (x[-VALIDATION:], y[-VALIDATION:])
     rows = slice(None, -VALIDATION)
-    model.fit(x[rows], y[rows], validation_data=validation, epochs=epochs, verbose=0, callbacks=[monitor])
+    fit: Any = model.fit
+    fit(x[rows], y[rows], validation_data=validation, epochs=epochs, verbose=0, callbacks=[monitor])
     return monitor
 
 

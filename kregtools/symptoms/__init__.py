@@ -16,7 +16,7 @@ from kregtools.symptoms.overfit import Overfit
 from kregtools.symptoms.saturated_activation import SaturatedActivation
 from kregtools.symptoms.slow_convergence import SlowConvergence
 from kregtools.symptoms.symmetric_units import SymmetricUnits
-from kregtools.symptoms.symptom import CannotCheckError, Severity, Symptom, SymptomRule
+from kregtools.symptoms.symptom import CannotCheckError, Severity, Shown, Symptom, SymptomRule
 from kregtools.symptoms.train_val_mismatch import TrainValMismatch
 from kregtools.symptoms.underfit import Underfit
 from kregtools.symptoms.vanishing_gradient import VanishingGradient
@@ -45,4 +45,4 @@ SYMPTOMS: tuple[SymptomRule, ...] = (
     Underfit(),
 )
 
-__all__ = ["SYMPTOMS", "CannotCheckError", "Severity", "Symptom", "SymptomRule"]
+__all__ = ["SYMPTOMS", "CannotCheckError", "Severity", "Shown", "Symptom", "SymptomRule"]

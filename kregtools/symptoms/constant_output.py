@@ -10,7 +10,7 @@ import numpy as np
 from kregtools.record import Record, constant_loss, example
 from kregtools.record.targets import Targets
 from kregtools.symptoms.evidence import data_loss, intact, require_samples
-from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
+from kregtools.symptoms.symptom import CannotCheckError, Shown, Symptom, SymptomRule
 
 SHARE = 0.01
 SAME = 1e-5
@@ -51,6 +51,7 @@ class ConstantOutput(SymptomRule):
     """
 
     name = "constant_output"
+    shown = Shown("output", "row_std", "spread of predictions", limited=False)
     SICK: ClassVar = (
         example(logs=FLAT, series=_output(*[0.1, 0.05] + [0.001] * 18), facts=BINARY),
         example(logs={"loss": [0.7, 0.1, 0.0]}, series=_output(*[0.0] * 20), facts=BINARY),

@@ -8,7 +8,7 @@ import numpy as np
 
 from kregtools.record import Record, example
 from kregtools.symptoms.evidence import first_step, intact, require_samples
-from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
+from kregtools.symptoms.symptom import CannotCheckError, Shown, Symptom, SymptomRule
 
 SHARE = 0.5
 
@@ -36,6 +36,7 @@ class DeadRelu(SymptomRule):
     """
 
     name = "dead_relu"
+    shown = Shown("activation", "dead_units", "share of units off", whole="units")
     SICK: ClassVar = (example(series=_dead(float("nan"), 20, 40, 48)), example(series=_dead(64, 64)))
     HEALTHY: ClassVar = (
         example(series=_dead(float("nan"), 0, 2, 2)),

@@ -9,7 +9,7 @@ import numpy as np
 from kregtools.record import Record, example
 from kregtools.symptoms.curves import steadily_falling
 from kregtools.symptoms.evidence import data_loss, first_step, kernel_gradients, require_samples
-from kregtools.symptoms.symptom import Symptom, SymptomRule
+from kregtools.symptoms.symptom import Shown, Symptom, SymptomRule
 
 GROWTH = 100.0
 OUT_OF_PROPORTION = 1000.0
@@ -41,6 +41,7 @@ class ExplodingGradient(SymptomRule):
     """
 
     name = "exploding_gradient"
+    shown = Shown("kernel", "gradient_norm", "gradient norm", limited=False)
     SICK: ClassVar = (
         example(series=_norms(0.5, 2.0, 80.0, 4e5)),
         example(series={**_norms(2e4, 2e4), ("top", "kernel", "gradient_rms"): [1e-2, 1e-2]}),

@@ -8,7 +8,7 @@ import numpy as np
 
 from kregtools.record import Record, example
 from kregtools.symptoms.evidence import consumers, first_step, intact, layer_facts, require_details, require_samples
-from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
+from kregtools.symptoms.symptom import CannotCheckError, Shown, Symptom, SymptomRule
 
 RATIO = 0.1
 SCALE_FREE_RATIO = 1.0
@@ -45,6 +45,7 @@ class LargeUpdate(SymptomRule):
     """
 
     name = "large_update"
+    shown = Shown("kernel", "update_ratio", "update / norm")
     SICK: ClassVar = (
         example(series=_ratios(0.3, 0.4, 0.2, 0.3, 0.5, 0.2), facts=_facts(PLAIN)),
         example(

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
-from kregtools.symptoms.symptom import Symptom, SymptomRule
+from kregtools.symptoms.symptom import Shown, Symptom, SymptomRule
 
 SHOWN_AS = {"nonfinite": "{}", "gradient_nonfinite": "the gradient of {}", "weight_nonfinite": "the weights of {}"}
 
@@ -28,6 +28,7 @@ class Nonfinite(SymptomRule):
     """
 
     name = "nonfinite"
+    shown = Shown("loss", "value", "loss of the sampled steps")
     SICK: ClassVar = (
         example(logs={"loss": [0.7, float("nan")]}),
         example(logs={"loss": [0.7]}, series={("dense", "kernel", "gradient_nonfinite"): [0, 0, 3]}),

@@ -16,7 +16,7 @@ from kregtools.symptoms.evidence import (
     require_samples,
     still_learning,
 )
-from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
+from kregtools.symptoms.symptom import CannotCheckError, Shown, Symptom, SymptomRule
 
 SHARE = 0.5
 BOUNDED = ("sigmoid", "tanh", "hard_sigmoid", "hard_tanh")
@@ -59,6 +59,7 @@ class SaturatedActivation(SymptomRule):
     """
 
     name = "saturated_activation"
+    shown = Shown("activation", "saturated_fraction", "share at a limit")
     SICK: ClassVar = (
         example(logs=STUCK, series=_saturated(0.9, 0.95, 0.97, 0.97), facts=_layers("Dense", "Dense")),
         example(logs=STUCK, series=_saturated(0.1, 0.7, 0.9, 0.9), facts=_layers("Dense", "Dense")),

@@ -8,7 +8,7 @@ import numpy as np
 
 from kregtools.record import Record, example
 from kregtools.symptoms.evidence import intact, layer_facts, output_layers, require_details, require_samples
-from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
+from kregtools.symptoms.symptom import CannotCheckError, Shown, Symptom, SymptomRule
 
 SPREAD = 0.01
 LEAST_SAMPLES = 3
@@ -44,6 +44,7 @@ class SymmetricUnits(SymptomRule):
     """
 
     name = "symmetric_units"
+    shown = Shown("kernel", "unit_spread", "spread of units")
     SICK: ClassVar = (
         example(series=_kernel([1e-7, 2e-7, 1e-7, 1e-6], [4.0] * 4), facts=HIDDEN),
         example(series=_kernel([NAN] * 4, [0.0] * 4), facts=HIDDEN),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from kregtools.record import Record
 
@@ -33,6 +33,24 @@ class Symptom:
     evidence: Mapping[str, float] = field(default_factory=dict)
 
 
+class Shown(NamedTuple):
+    """The series that a symptom is judged by, for drawing.
+
+    Attributes:
+        tensor: The tensor.
+        statistic: Its statistic.
+        label: What it is, in words.
+        whole: The statistic that it is a share of.
+        limited: Whether `"threshold"` of the evidence is a limit of this very series.
+    """
+
+    tensor: str
+    statistic: str
+    label: str
+    whole: str | None = None
+    limited: bool = True
+
+
 class CannotCheckError(Exception):
     """A record lacks what a rule needs; the message says what to pass so that it can be checked."""
 
@@ -42,10 +60,11 @@ class SymptomRule(ABC):
 
     A rule sees nothing but the record. Its class docstring is its documentation: how the symptom is detected, why it
     matters, what to do, and where the threshold comes from. `SICK` and `HEALTHY` are records in which it must and
-    must not be found.
+    must not be found. `shown` is the series that it judges, `None` for the losses by epoch.
     """
 
     name: ClassVar[str]
+    shown: ClassVar[Shown | None] = None
     SICK: ClassVar[tuple[Record, ...]]
     HEALTHY: ClassVar[tuple[Record, ...]]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from kregtools.record import Record, example
 from kregtools.symptoms.evidence import first_step, intact, kernel_gradients, require_samples, still_learning
-from kregtools.symptoms.symptom import Symptom, SymptomRule
+from kregtools.symptoms.symptom import Shown, Symptom, SymptomRule
 
 RATIO = 1e-3
 FLOOR = 1e-7
@@ -35,6 +35,7 @@ class VanishingGradient(SymptomRule):
     """
 
     name = "vanishing_gradient"
+    shown = Shown("kernel", "gradient_rms", "RMS gradient", limited=False)
     SICK: ClassVar = (
         example(logs={"loss": [0.7, 0.69]}, series=_gradients(1e-8, 1e-5, 1e-2)),
         example(logs={"loss": [2.3, 2.3]}, series=_gradients(1e-9, 2e-9)),

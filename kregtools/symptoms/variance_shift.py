@@ -8,7 +8,7 @@ import numpy as np
 
 from kregtools.record import Record, example
 from kregtools.symptoms.dropout_graph import norms_fed_by_dropout
-from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
+from kregtools.symptoms.symptom import CannotCheckError, Shown, Symptom, SymptomRule
 
 RATIO = 1.15
 NAN = float("nan")
@@ -52,6 +52,7 @@ class VarianceShift(SymptomRule):
     """
 
     name = "variance_shift"
+    shown = Shown("moving_variance", "variance_ratio", "variance ratio")
     SICK: ClassVar = (
         example(series=_measured(NAN, 2.2), facts=_behind_dropout()),
         example(series=_measured(0.7), facts=_behind_dropout()),
