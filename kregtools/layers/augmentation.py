@@ -56,15 +56,3 @@ class Augmentation(keras.layers.Layer):
     def _check_rank(self, shape: Any) -> None:
         if len(shape) not in (self.sample_rank, self.sample_rank + 1):
             raise ValueError(f"{type(self).__name__} takes {self.layout}. Received: an input of shape {tuple(shape)}.")
-
-
-def number_pair(name: str, value: Any, low: float, high: float) -> tuple[float, float]:
-    """A range, from a pair of numbers or from one that stands for both ends."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    numbers = [end for end in pair if isinstance(end, (int, float)) and not isinstance(end, bool)]
-    if len(pair) != 2 or len(numbers) != 2 or not low <= numbers[0] <= numbers[1] <= high:
-        raise ValueError(
-            f"Invalid value for argument `{name}`. Received: {name}={value!r}. Expected a number from {low} to {high}, "
-            "or a pair of such numbers, the lower one first."
-        )
-    return float(numbers[0]), float(numbers[1])

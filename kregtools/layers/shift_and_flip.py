@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kregtools.layers.arguments import checked_data_format
 from kregtools.layers.augmentation import Augmentation
 
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")
@@ -83,12 +84,7 @@ class ShiftAndFlip(Augmentation):
         self.flip = flip
         self.fill_mode = fill_mode
         self.fill_value = fill_value
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
-        if self.data_format not in ("channels_first", "channels_last"):
-            raise ValueError(
-                f"Invalid value for argument `data_format`. Received: data_format={data_format!r}. Expected "
-                "'channels_last' or 'channels_first'."
-            )
+        self.data_format = checked_data_format(data_format)
 
     def augment(self, batch: Any) -> Any:
         first = self.data_format == "channels_first"

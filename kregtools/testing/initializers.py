@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kregtools.testing.expectation import expect
+
 # Kernels of Dense, Conv1D to Conv3D, DepthwiseConv2D, Conv2DTranspose, EinsumDense and MultiHeadAttention.
 KERNEL_SHAPES = (
     (24, 16),
@@ -66,23 +68,23 @@ def _check_serialization(initializer: Any, shape: tuple[int, ...]) -> None:
         "deserialize": keras.initializers.get(keras.initializers.serialize(initializer)),
     }
     for way, copy in copies.items():
-        _expect(type(copy) is type(initializer), f"`{way}` gives a {type(copy).__name__}")
-        _expect(copy.get_config() == config, f"`{way}` changes the config from {config} to {copy.get_config()}")
-        _expect(set(dir(copy)) == set(dir(initializer)), f"`{way}` changes the attributes")
-        _expect(np.array_equal(_values(copy, shape), _values(initializer, shape)), f"`{way}` changes the values")
+        expect(type(copy) is type(initializer), f"`{way}` gives a {type(copy).__name__}")
+        expect(copy.get_config() == config, f"`{way}` changes the config from {config} to {copy.get_config()}")
+        expect(set(dir(copy)) == set(dir(initializer)), f"`{way}` changes the attributes")
+        expect(np.array_equal(_values(copy, shape), _values(initializer, shape)), f"`{way}` changes the values")
 
 
 def _check_values(initializer: Any, shape: tuple[int, ...], dtype: str) -> None:
     tensor = initializer(shape, dtype=dtype)
     case = f"for shape={shape}, dtype='{dtype}'"
     found = keras.backend.standardize_dtype(tensor.dtype)
-    _expect(found == dtype, f"the type is {found} {case}")
-    _expect(tuple(tensor.shape) == shape, f"the shape is {tuple(tensor.shape)} {case}")
+    expect(found == dtype, f"the type is {found} {case}")
+    expect(tuple(tensor.shape) == shape, f"the shape is {tuple(tensor.shape)} {case}")
     values, reference = _values(initializer, shape, dtype), _values(initializer, shape)
-    _expect(bool(np.isfinite(values).all()), f"the values are not finite {case}")
+    expect(bool(np.isfinite(values).all()), f"the values are not finite {case}")
     # Three digits are what bfloat16 has.
     same = dtype in ("float16", "bfloat16") and np.allclose(values, reference, rtol=1e-2, atol=1e-2)
-    _expect(dtype in ("float32", "float64") or same, f"the values are others than those of float32 {case}")
+    expect(dtype in ("float32", "float64") or same, f"the values are others than those of float32 {case}")
 
 
 def _check_seeds(make: Callable[..., Any], shape: tuple[int, ...]) -> None:
@@ -91,19 +93,14 @@ def _check_seeds(make: Callable[..., Any], shape: tuple[int, ...]) -> None:
 
     fixed, free = make(seed=7), make(seed=None)
     moving = make(seed=keras.random.SeedGenerator(7))
-    _expect(same(fixed, fixed), "an integer seed gives other values at the second call")
-    _expect(same(fixed, make(seed=7)), "two instances with one integer seed differ")
-    _expect(not same(fixed, make(seed=8)), "the seeds 7 and 8 give the same values")
-    _expect(same(free, free), "without a seed, the second call gives other values than the first")
-    _expect(not same(free, make(seed=None)), "two instances without a seed give the same values")
-    _expect(not same(moving, moving), "a SeedGenerator gives the same values at the second call")
+    expect(same(fixed, fixed), "an integer seed gives other values at the second call")
+    expect(same(fixed, make(seed=7)), "two instances with one integer seed differ")
+    expect(not same(fixed, make(seed=8)), "the seeds 7 and 8 give the same values")
+    expect(same(free, free), "without a seed, the second call gives other values than the first")
+    expect(not same(free, make(seed=None)), "two instances without a seed give the same values")
+    expect(not same(moving, moving), "a SeedGenerator gives the same values at the second call")
 
 
 def _values(initializer: Any, shape: tuple[int, ...], dtype: str | None = None) -> np.ndarray:
     tensor = keras.ops.cast(initializer(shape, dtype=dtype), "float32")
     return np.asarray(keras.ops.convert_to_numpy(tensor))
-
-
-def _expect(condition: bool, message: str) -> None:
-    if not condition:
-        raise AssertionError(message)

@@ -1,0 +1,43 @@
+"""Arguments that several layers take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def checked_rate(rate: Any) -> float:
+    """The rate of a layer that drops or changes a share of something."""
+    if not is_number(rate) or not 0 <= rate < 1:
+        raise ValueError(
+            f"Invalid value for argument `rate`. Received: rate={rate!r}. Expected a number from 0 to below 1."
+        )
+    return float(rate)
+
+
+def number_pair(name: str, value: Any, low: float, high: float) -> tuple[float, float]:
+    """A range, from a pair of numbers or from one that stands for both ends."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(map(is_number, pair)) or not low <= pair[0] <= pair[1] <= high:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Received: {name}={value!r}. Expected a number from {low:g} to "
+            f"{high:g}, or a pair of such numbers, the lower one first."
+        )
+    return float(pair[0]), float(pair[1])
+
+
+def checked_data_format(data_format: str | None) -> str:
+    """The order of an image's axes: what was asked for, or Keras' own."""
+    found = keras.config.image_data_format() if data_format is None else data_format
+    if found not in ("channels_first", "channels_last"):
+        raise ValueError(
+            f"Invalid value for argument `data_format`. Received: data_format={data_format!r}. Expected "
+            "'channels_last' or 'channels_first'."
+        )
+    return found
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, and no boolean."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
