@@ -6,6 +6,10 @@ from kregtools.layers.drop_connect import DropConnect
 from kregtools.layers.dropout_aware_batch_normalization import DropoutAwareBatchNormalization
 from kregtools.layers.dropout_free_statistics import DropoutFreeStatistics
 from kregtools.layers.fractional_max_pooling_2d import FractionalMaxPooling2D
+from kregtools.layers.random_synonym_replacement import RandomSynonymReplacement
+from kregtools.layers.random_token_deletion import RandomTokenDeletion
+from kregtools.layers.random_token_insertion import RandomTokenInsertion
+from kregtools.layers.random_token_swap import RandomTokenSwap
 from kregtools.layers.residual_scale import ResidualScale
 from kregtools.layers.shift_and_flip import ShiftAndFlip
 from kregtools.layers.stochastic_depth import StochasticDepth
@@ -16,6 +20,10 @@ __all__ = [
     "DropoutAwareBatchNormalization",
     "DropoutFreeStatistics",
     "FractionalMaxPooling2D",
+    "RandomSynonymReplacement",
+    "RandomTokenDeletion",
+    "RandomTokenInsertion",
+    "RandomTokenSwap",
     "ResidualScale",
     "ShiftAndFlip",
     "StochasticDepth",

@@ -113,9 +113,9 @@ def test_watching_changes_nothing_and_finds_nothing():
         keras.utils.set_random_seed(0)
         inputs = keras.Input((8,))
         x = layers.Dense(32, activation="relu")(inputs)
-        for rate in (0.1, 0.2):
-            branch = DropConnect(layers.Dense(32, activation="relu"), 0.2, name=f"dropped{rate}")(x)
-            x = layers.Add()([x, StochasticDepth(rate, name=f"depth{rate}")(branch)])
+        for block, rate in enumerate((0.1, 0.2)):
+            branch = DropConnect(layers.Dense(32, activation="relu"), 0.2, name=f"dropped{block}")(x)
+            x = layers.Add()([x, StochasticDepth(rate, name=f"depth{block}")(branch)])
         model = keras.Model(inputs, layers.Dense(1)(x))
         model.compile(keras.optimizers.Adam(0.003), "mse")
         x = data(1024, 8)
@@ -128,7 +128,7 @@ def test_watching_changes_nothing_and_finds_nothing():
         np.testing.assert_array_equal(first, second)
     assert monitor.diagnosis.verdict == "healthy", monitor.diagnosis
     names = monitor.record.frame().query("statistic == 'gradient_norm'").layer.unique()
-    assert {"dropped0.1", "dropped0.2", "depth0.1", "depth0.2"} <= set(names), names
+    assert {"dropped0", "dropped1", "depth0", "depth1"} <= set(names), names
 
 
 def lora() -> DropConnect:

@@ -1,13 +1,17 @@
 """One table for every layer: what Keras asks of one."""
 
 import keras
+import numpy as np
 import pytest
 
 from kregtools import layers
 from kregtools.testing import check_layer
 
 IMAGES, FEATURES = (6, 12, 10, 4), (6, 7, 5)
+TOKENS = np.random.default_rng(0).integers(1, 9, size=(6, 12)).astype("int32")
+TEXTS = np.where(np.arange(12) < [[12], [12], [9], [7], [6], [4]], TOKENS, 0)
 NOISE = {"identity_at_inference": True, "per_sample": True}
+AUGMENTATION = {**NOISE, "single_sample": True}
 
 
 def drop_connect(make, **arguments):
@@ -60,7 +64,20 @@ TABLE = {
     "ShiftAndFlip": (
         lambda seed=None: layers.ShiftAndFlip(2, seed=seed, data_format="channels_last"),
         IMAGES,
-        {**NOISE, "single_sample": True},
+        AUGMENTATION,
+    ),
+    "RandomTokenDeletion": (lambda seed=None: layers.RandomTokenDeletion(0.4, seed=seed), TEXTS, AUGMENTATION),
+    "RandomTokenSwap": (lambda seed=None: layers.RandomTokenSwap(0.5, seed=seed), TEXTS, AUGMENTATION),
+    "RandomTokenInsertion": (lambda seed=None: layers.RandomTokenInsertion(0.4, seed=seed), TEXTS, AUGMENTATION),
+    "RandomTokenInsertion-vocabulary": (
+        lambda seed=None: layers.RandomTokenInsertion(0.4, 9, protected=[1], padding="pre", seed=seed),
+        TEXTS[:, ::-1],
+        AUGMENTATION,
+    ),
+    "RandomSynonymReplacement": (
+        lambda seed=None: layers.RandomSynonymReplacement({3: [4, 5], 6: [7]}, 0.7, seed=seed),
+        TEXTS,
+        AUGMENTATION,
     ),
 }
 
