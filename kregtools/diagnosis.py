@@ -95,9 +95,9 @@ class Diagnosis:
         return f"<Diagnosis: {self.verdict}; {found}>"
 
     def _repr_html_(self) -> str:
-        from kregtools.report.text import as_html
+        from kregtools.report.notebook import view
 
-        return as_html(self)
+        return view(self)
 
 
 def diagnose(record: Record, ignore: Collection[str] = ()) -> Diagnosis:

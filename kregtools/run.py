@@ -31,6 +31,11 @@ class Run:
 
         return write_html(path, self.record, self.diagnosis)
 
+    def _repr_html_(self) -> str:
+        from kregtools.report.notebook import view
+
+        return view(self.diagnosis, self.record)
+
 
 def load(directory: str | Path) -> Run:
     """Reads a run back.

@@ -11,17 +11,18 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-from rich.console import Console
+from rich.text import Text
 
 from kregtools.callbacks._guard import guarded
 from kregtools.callbacks._monitors import enter, shift_values
+from kregtools.callbacks._outlets import Events, Outlet, Outlets, Page, Printed
 from kregtools.capture import model_facts
 from kregtools.diagnosis import Diagnosis, check_names, diagnose
 from kregtools.errors import KregtoolsWarning
 from kregtools.normalization import VarianceShift
 from kregtools.record import Journal, Record, journal_path
+from kregtools.report.summary import epoch_values
 
-LOGS = ("grad_norm", "update_ratio", "dead_units", "generalization_gap", "findings")
 Verbosity = Literal["auto", 0, 1, 2]
 
 
@@ -44,11 +45,14 @@ class FitDiagnosis(keras.callbacks.Callback):
         directory: Directory to keep the record in, as the run goes on; read it back with `kregtools.load`. Each run
             needs one of its own. Defaults to `None`: the record stays in memory and no file is written.
         verbose: `"auto"`, 0, 1 or 2. `"auto"` prints the diagnosis at the end if there is something to say and
-            nothing for a healthy run; 0 prints nothing, 1 always prints it at the end, 2 also names new findings
-            after the epoch that showed them. Defaults to `"auto"`.
+            nothing for a healthy run; 0 prints nothing, 1 always prints it at the end, 2 also a line after each
+            epoch, with new findings. In a notebook, 2 is one output that follows the run. Defaults to `"auto"`.
         ignore: Names of symptoms and causes not to look for. Defaults to `()`.
         stop_on: Names of symptoms that end training after the epoch that showed them. Defaults to `()`: nothing
             ends it.
+        tensorboard: Log directory for TensorBoard. Every epoch, scalars, histograms and the diagnosis are written to
+            the run `kregtools` in it, next to what Keras' own `TensorBoard` callback writes there. Defaults to
+            `None`: none.
 
     Raises:
         ValueError: If an argument is not one of the above, or `directory` holds the record of an earlier run.
@@ -73,6 +77,7 @@ class FitDiagnosis(keras.callbacks.Callback):
         verbose: Verbosity = "auto",
         ignore: Collection[str] = (),
         stop_on: Collection[str] = (),
+        tensorboard: str | Path | None = None,
     ) -> None:
         super().__init__()
         if verbose not in ("auto", 0, 1, 2):
@@ -86,12 +91,14 @@ class FitDiagnosis(keras.callbacks.Callback):
         self.verbose = verbose
         self.ignore = tuple(ignore)
         self.stop_on = tuple(stop_on)
+        self.tensorboard = tensorboard
         self.record = Record()
         self.failed = False
         self._journal: Journal | None = None
         self._diagnosis: Diagnosis | None = None
         self._warned: set[str] = set()
-        self._told: set[str] = set()
+        self._page: Path | None = None
+        self._printed, self._outlets = Printed(False), Outlets({})
         self._began, self._seconds, self._own_seconds = 0.0, 0.0, 0.0
 
     # ---- what it found
@@ -106,22 +113,40 @@ class FitDiagnosis(keras.callbacks.Callback):
     @property
     def overhead(self) -> float:
         """Seconds spent watching over seconds spent training, in the last fit; NaN where it cannot be told."""
-        watching = self._watching_seconds()
-        training = self._seconds - watching
-        return watching / training if training > 0 else math.nan
+        training = self._training_seconds()
+        return self._watching_seconds() / training if training > 0 else math.nan
 
-    def report(self, path: str | Path) -> Path:
+    def report(self, path: str | Path = "report.html", live: bool = False) -> Path:
         """Writes the report of the last fit: one HTML file that needs no other.
 
         Args:
-            path: Where to write it.
+            path: Where to write it. Defaults to `"report.html"`.
+            live: Boolean. Whether to write it anew after every epoch of the fits to come, each time at once or not
+                at all; called before `fit`. An open page loads itself anew. That takes a second or two an epoch.
+                Defaults to `False`.
 
         Returns:
             The path.
+
+        Raises:
+            FileNotFoundError: If the directory does not exist.
+
+        Example:
+        ```python
+        monitor.report("run.html", live=True)  # open it in a browser
+        model.fit(x, y, epochs=50, callbacks=[monitor])
+        ```
         """
         from kregtools.report import write_html
 
-        return write_html(path, self.record, self.diagnosis)
+        written = write_html(path, self.record, self.diagnosis, live=live)
+        self._page = written.resolve() if live else self._page
+        return written
+
+    def _repr_html_(self) -> str:
+        from kregtools.report.notebook import view
+
+        return view(self.diagnosis, self.record)
 
     def add(self, shift: VarianceShift, epoch: int | None = None) -> None:
         """Adds what `kregtools.variance_shift` measured on the model to the record, and judges it with the rest.
@@ -149,6 +174,9 @@ class FitDiagnosis(keras.callbacks.Callback):
         self.failed = False
         self._begin()
 
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._begin_epoch(epoch)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._end_epoch(epoch, {} if logs is None else logs)
 
@@ -161,11 +189,17 @@ class FitDiagnosis(keras.callbacks.Callback):
     def _begin(self) -> None:
         # Allow instances to be re-used across `model.fit()` calls.
         self.record = Record({**model_facts(self.model, self.params), "watching": {"taps": False}})
-        self._diagnosis, self._warned, self._told = None, set(), set()
+        self._diagnosis, self._warned = None, set()
         self._began, self._seconds, self._own_seconds = time.perf_counter(), 0.0, 0.0
         self._facts_complete = self.record.facts["model"]["parameters"] is not None
         self._open_journal()
+        self._printed = Printed(self.verbose == 2)
+        self._outlets = self._opened()
         enter(self)
+
+    @guarded
+    def _begin_epoch(self, epoch: int) -> None:
+        self._printed.flush()
 
     def _add_samples(self) -> None:
         """Adds to the record what was sampled of the steps until now."""
@@ -180,9 +214,8 @@ class FitDiagnosis(keras.callbacks.Callback):
         self._diagnosis = diagnose(self.record, self.ignore)
         self._warn_of_failed_rules()
         self._add_to(logs)
+        self._outlets.show(self.record, self.diagnosis, live=True)
         self._stop_if_asked()
-        if self.verbose == 2:
-            self._tell_news(epoch)
         self._flush()
         self._own_seconds += time.perf_counter() - began
         self._seconds = time.perf_counter() - self._began
@@ -190,11 +223,26 @@ class FitDiagnosis(keras.callbacks.Callback):
     @guarded
     def _end(self) -> None:
         self._seconds = time.perf_counter() - self._began
+        self.record.add_facts({"cost": {"watching": self._watching_seconds(), "training": self._training_seconds()}})
+        self._flush()
+        self._printed.flush()
+        self._outlets.show(self.record, self.diagnosis, live=False)
         if self.verbose in (1, 2) or (self.verbose == "auto" and self.diagnosis.symptoms):
-            Console().print(self.diagnosis)
+            self._printed.conclude(self.record, self.diagnosis)
 
     def _watching_seconds(self) -> float:
         return self._own_seconds
+
+    def _training_seconds(self) -> float:
+        return self._seconds - self._watching_seconds()
+
+    def _opened(self) -> Outlets:
+        outlets: dict[str, Outlet] = {"line of the epoch": self._printed}
+        if self._page is not None:
+            outlets["live report"] = Page(self._page)
+        if self.tensorboard is not None:
+            outlets["TensorBoard log"] = Events(self.tensorboard)
+        return Outlets(outlets)
 
     def _last_step(self, epoch: int) -> int:
         optimizer = self.model.optimizer
@@ -204,7 +252,7 @@ class FitDiagnosis(keras.callbacks.Callback):
         return (epoch + 1) * (self.params.get("steps") or 1) - 1
 
     def _add_to(self, logs: dict[str, float]) -> None:
-        values = {f"kreg/{name}": value for name, value in zip(LOGS, self._summary(logs), strict=True)}
+        values = epoch_values(self.record, self.diagnosis)
         taken = sorted(values.keys() & logs.keys())
         if taken and not self._warned & set(taken):
             self._warned |= set(taken)
@@ -217,22 +265,6 @@ class FitDiagnosis(keras.callbacks.Callback):
         for name, value in values.items():
             logs.setdefault(name, value)
 
-    def _summary(self, logs: Mapping[str, float]) -> tuple[float, ...]:
-        numbers = _numbers(logs)
-        gap = numbers.get("val_loss", math.nan) - numbers.get("loss", math.nan)
-        first = int(np.searchsorted(self.record.sample_epochs, self.record.epochs[-1]))
-        _, norms = self.record.matrix("kernel", "gradient_norm", first)
-        _, updates = self.record.matrix("kernel", "update_ratio", first)
-        _, dead = self.record.matrix("activation", "dead_units", first)
-        _, units = self.record.matrix("activation", "units", first)
-        return (
-            _mean(np.sqrt((norms**2).sum(axis=1))),
-            float(np.nanmax(updates)) if np.isfinite(updates).any() else math.nan,
-            _mean(dead.sum(axis=1) / units.sum(axis=1)) if units.size else math.nan,
-            float(gap),
-            float(len(self.diagnosis.symptoms)),
-        )
-
     def _warn_of_failed_rules(self) -> None:
         for item in self.diagnosis.unchecked:
             if item.error and item.name not in self._warned:
@@ -244,15 +276,8 @@ class FitDiagnosis(keras.callbacks.Callback):
         if reasons:
             self.model.stop_training = True
             if self.verbose:
-                Console().print(f"\nkregtools: training is stopped, as asked, on {reasons[0].name}: ", end="")
-                Console().print(reasons[0].message, markup=False)
-
-    def _tell_news(self, epoch: int) -> None:
-        for symptom in self.diagnosis.symptoms:
-            if symptom.name not in self._told:
-                self._told.add(symptom.name)
-                line = f"\nkregtools, epoch {epoch + 1}: {symptom.name}: {symptom.message}"
-                Console().print(line, markup=False)
+                said = f"kregtools: training is stopped, as asked, on {reasons[0].name}: {reasons[0].message}"
+                self._printed.say(Text(said))
 
     # ---- the record on disk
 
@@ -295,8 +320,3 @@ def _numbers(logs: Mapping[str, Any]) -> dict[str, float]:
     # Metrics can be one number a class, and a train step of the user's own returns what it likes.
     scalars = {name: np.asarray(value) for name, value in logs.items() if np.ndim(value) == 0}
     return {name: float(value) for name, value in scalars.items() if value.dtype.kind in "biuf"}
-
-
-def _mean(values: np.ndarray) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else math.nan

@@ -54,6 +54,7 @@ class HealthMonitor(FitDiagnosis):
             counted. Defaults to 0.01.
         details: Boolean. Whether samples are detailed: all of them with `"auto"`, else those at steps 0, 1, 3, 7,
             15, and then at least ten steps apart. Defaults to `True`.
+        tensorboard: See `FitDiagnosis`.
 
     Raises:
         ValueError: If an argument is invalid, or `directory` holds the record of an earlier run.
@@ -75,8 +76,9 @@ class HealthMonitor(FitDiagnosis):
         stop_on: Collection[str] = (),
         budget: float = 0.01,
         details: bool = True,
+        tensorboard: str | Path | None = None,
     ) -> None:
-        super().__init__(directory=directory, verbose=verbose, ignore=ignore, stop_on=stop_on)
+        super().__init__(directory, verbose, ignore, stop_on, tensorboard)
         self.sample_every = sample_every
         self.budget = budget
         self.details = details
@@ -93,9 +95,6 @@ class HealthMonitor(FitDiagnosis):
         """
         rows = self.record.facts.get("watching", {}).get("coverage", [])
         return pd.DataFrame(rows, columns=["layer", "class", "watched", "reason"])
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        self._begin_epoch(epoch)
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         self._stop_watching()
@@ -120,6 +119,7 @@ class HealthMonitor(FitDiagnosis):
 
     @guarded
     def _begin_epoch(self, epoch: int) -> None:
+        super()._begin_epoch(epoch)
         if self._capture is not None:
             self._capture.begin_epoch(epoch, self._last_step(epoch - 1) + 1, self.params.get("steps"))
 

@@ -48,7 +48,7 @@ NAMES = (str, int, float, bool)
 
 
 def model_facts(model: keras.Model, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The facts of a record: model, layers, optimizer, losses, metrics, outputs, compile, fit, versions, platform.
+    """The facts of a record: model, layers, optimizer, losses, outputs, compile, fit, versions, seed and so on.
 
     Args:
         model: A compiled Keras model, built or not.
@@ -69,6 +69,7 @@ def model_facts(model: keras.Model, params: Mapping[str, Any] | None = None) -> 
         "compile": _compile(model),
         "fit": dict(params or {}),
         "versions": _versions(),
+        "seed": _tried(_seed),
         "platform": {"system": platform.system(), "machine": platform.machine()},
     }
 
@@ -343,6 +344,13 @@ def _versions() -> dict[str, str]:
         if version is not None:
             found[module] = str(version)
     return found
+
+
+def _seed() -> int | None:
+    """The seed that `keras.utils.set_random_seed` was given last."""
+    from keras.src.utils.rng_utils import get_random_seed
+
+    return get_random_seed()
 
 
 # ---- what odd models are asked

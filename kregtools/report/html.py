@@ -49,7 +49,7 @@ def render(record: Record, diagnosis: Diagnosis, *, live: bool = False) -> str:
     """The report as a string."""
     drawings = Drawings()
     parts = {
-        "curves": _curves(record, drawings),
+        "curves": curves_of(record, drawings),
         "heats": _heats(record, drawings),
         "flow": _flow(record, drawings),
         "distributions": _distributions(record, diagnosis, drawings),
@@ -89,7 +89,8 @@ def write_rules(path: str | Path) -> Path:
 # ---- drawings
 
 
-def _curves(record: Record, drawings: Drawings) -> list[tuple[str, Markup]]:
+def curves_of(record: Record, drawings: Drawings) -> list[tuple[str, Markup]]:
+    """Loss and metrics by epoch: the name of each, and its drawing."""
     return [
         (metric, drawings.svg(plots.plot_curve(record, metric=metric), f"{metric} by epoch"))
         for metric in plots.metrics(record)[:MOST_CURVES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,23 @@ def best_epoch(record: Record) -> int | None:
         if np.isfinite(losses).any():
             return int(np.nanargmin(losses))
     return None
+
+
+def epoch_values(record: Record, diagnosis: Diagnosis) -> dict[str, float]:
+    """What monitors add to the logs of the last epoch; NaN where there is nothing to measure."""
+    last = record.logs[-1]
+    first = int(np.searchsorted(record.sample_epochs, last["epoch"]))
+    norms = record.matrix("kernel", "gradient_norm", first)[1]
+    updates = record.matrix("kernel", "update_ratio", first)[1]
+    dead = record.matrix("activation", "dead_units", first)[1]
+    units = record.matrix("activation", "units", first)[1]
+    return {
+        "kreg/grad_norm": _mean(np.sqrt((norms**2).sum(axis=1))),
+        "kreg/update_ratio": float(np.nanmax(updates)) if np.isfinite(updates).any() else math.nan,
+        "kreg/dead_units": _mean(dead.sum(axis=1) / units.sum(axis=1)) if units.size else math.nan,
+        "kreg/generalization_gap": last.get("val_loss", math.nan) - last.get("loss", math.nan),
+        "kreg/findings": float(len(diagnosis.symptoms)),
+    }
 
 
 def run_facts(record: Record) -> dict[str, str]:
@@ -91,6 +109,11 @@ def summary(record: Record, diagnosis: Diagnosis) -> dict[str, Any]:
 
 def _reported(entry: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in entry.items() if name not in ("epoch", "step")}
+
+
+def _mean(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else math.nan
 
 
 def _overhead(cost: Mapping[str, float]) -> str:

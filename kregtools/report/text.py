@@ -1,9 +1,10 @@
-"""A diagnosis for the terminal and the notebook."""
+"""A diagnosis for the terminal."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -29,6 +30,14 @@ STYLES = {
     "info": "cyan",
 }
 
+# What an epoch's line says of what monitors add to the logs, and how.
+IN_LINE = {
+    "kreg/grad_norm": ("gradient", ".2g"),
+    "kreg/update_ratio": ("update", ".1e"),
+    "kreg/dead_units": ("dead", ".0%"),
+    "kreg/generalization_gap": ("gap", "+.2g"),
+}
+
 
 def diagnosis_text(diagnosis: Diagnosis) -> RenderableType:
     """The diagnosis as something rich can print: the verdict, what was found, why, what to change."""
@@ -51,11 +60,29 @@ def plain(diagnosis: Diagnosis) -> str:
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
-def as_html(diagnosis: Diagnosis) -> str:
-    """The diagnosis as HTML for a notebook, with the styles inside."""
-    console = Console(file=io.StringIO(), width=WIDTH, record=True)
-    console.print(diagnosis_text(diagnosis))
-    return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+def epoch_line(
+    epoch: str, values: Mapping[str, float], diagnosis: Diagnosis, new: Collection[Symptom]
+) -> RenderableType:
+    """What an epoch showed, in one line, and a line for each new finding.
+
+    Args:
+        epoch: Which epoch, as `3/30`.
+        values: What monitors add to the logs; what is NaN is left out.
+        diagnosis: The diagnosis so far.
+        new: The symptoms that were not there before.
+    """
+    line = Text.assemble(("kregtools", "bold"), f" {epoch}")
+    for name, (said, form) in IN_LINE.items():
+        value = values.get(name, math.nan)
+        if math.isfinite(value):
+            line.append(f"  {said} ", "dim").append(format(value, form))
+    line.append("  | ", "dim")
+    for symptom in diagnosis.symptoms:
+        line.append(f"{symptom.name} ", STYLES[symptom.severity])
+    if not diagnosis.symptoms:
+        line.append("nothing found", "green")
+    told = [Text.assemble("  new: ", (s.name, STYLES[s.severity]), f": {s.message}") for s in new]
+    return Text("\n").join([line, *told])
 
 
 def _findings(diagnosis: Diagnosis) -> Iterator[RenderableType]:
