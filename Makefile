@@ -7,7 +7,8 @@ RUN := $(VENV)/bin/python
 TORCH_OPTIONS ?= --extra-index-url https://download.pytorch.org/whl/cpu
 # Tests of what is written once for all backends.
 NEUTRAL := tests/initializers $(addprefix tests/layers/test_, residual_scale.py centered_weight_normalization.py \
-	layer_conformance.py drop_connect.py stochastic_depth.py fractional_max_pooling_2d.py shift_and_flip.py)
+	layer_conformance.py drop_connect.py stochastic_depth.py fractional_max_pooling_2d.py shift_and_flip.py \
+	token_augmentation.py waveform_augmentation.py)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test test-slow test-backends check clean

@@ -16,13 +16,14 @@ def checked_rate(rate: Any) -> float:
     return float(rate)
 
 
-def number_pair(name: str, value: Any, low: float, high: float) -> tuple[float, float]:
-    """A range, from a pair of numbers or from one that stands for both ends."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+def number_pair(name: str, value: Any, low: float, high: float, mirrored: bool = False) -> tuple[float, float]:
+    """A range, from a pair of numbers or from one: both ends, or where mirrored the upper end and minus the lower."""
+    one = (-value, value) if mirrored and is_number(value) else (value, value)
+    pair = value if isinstance(value, (tuple, list)) else one
     if len(pair) != 2 or not all(map(is_number, pair)) or not low <= pair[0] <= pair[1] <= high:
         raise ValueError(
-            f"Invalid value for argument `{name}`. Received: {name}={value!r}. Expected a number from {low:g} to "
-            f"{high:g}, or a pair of such numbers, the lower one first."
+            f"Invalid value for argument `{name}`. Received: {name}={value!r}. Expected a number from "
+            f"{0 if mirrored else low:g} to {high:g}, or a pair from {low:g} to {high:g}, the lower one first."
         )
     return float(pair[0]), float(pair[1])
 

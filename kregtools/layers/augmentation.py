@@ -19,7 +19,8 @@ class Augmentation(keras.layers.Layer):
         **kwargs: As for `keras.layers.Layer`.
     """
 
-    sample_rank: int
+    # How many axes an input may have: first of one sample, then of a batch.
+    ranks: tuple[int, ...]
     layout: str
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
@@ -36,7 +37,7 @@ class Augmentation(keras.layers.Layer):
         samples: Any = ops.cast(inputs, self._dtype_of(inputs))
         if not training:
             return samples
-        if len(samples.shape) == self.sample_rank:
+        if len(samples.shape) == self.ranks[0]:
             return self.augment(samples[None])[0]
         return self.augment(samples)
 
@@ -54,5 +55,5 @@ class Augmentation(keras.layers.Layer):
         return self.compute_dtype
 
     def _check_rank(self, shape: Any) -> None:
-        if len(shape) not in (self.sample_rank, self.sample_rank + 1):
+        if len(shape) not in self.ranks:
             raise ValueError(f"{type(self).__name__} takes {self.layout}. Received: an input of shape {tuple(shape)}.")

@@ -61,7 +61,7 @@ class ShiftAndFlip(Augmentation):
     - [He et al., 2016](https://arxiv.org/abs/1512.03385), section 4.2
     """
 
-    sample_rank = 3
+    ranks = (3, 4)
     layout = "images, (batch, height, width, channels) or without the batch, in the order of its `data_format`"
 
     def __init__(

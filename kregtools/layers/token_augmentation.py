@@ -15,7 +15,7 @@ from kregtools.layers.augmentation import Augmentation
 class TokenAugmentation(Augmentation):
     """A change of texts given as token ids, which leaves padding and protected ids alone."""
 
-    sample_rank = 1
+    ranks = (1, 2)
     layout = "token ids, (batch, length) or (length,)"
 
     def __init__(

@@ -11,6 +11,7 @@ from kregtools.testing.expectation import expect
 from kregtools.testing.values import run, same_weights
 
 DRAWS = 256
+CALLS = 8
 STANDARD_ERRORS = 6
 
 
@@ -18,7 +19,7 @@ def check_seeds(make: Callable[..., Any], batch: np.ndarray, per_sample: bool) -
     """Draws: anew at each call, the same from the same seed, none at inference, one for each sample if asked."""
     first = make(seed=7)
     reference = _draws(first, batch, first)
-    expect(not np.array_equal(reference[0], reference[1]), "two calls with training=True give the same")
+    expect(len(np.unique(reference, axis=0)) > 1, f"{CALLS} calls with training=True give the same")
     expect(np.array_equal(_draws(make(seed=7), batch, first), reference), "one seed gives two different series")
     expect(not np.array_equal(_draws(make(seed=8), batch, first), reference), "the seeds 7 and 8 give the same")
     unseeded = _draws(make(seed=None), batch, first)
@@ -49,4 +50,4 @@ def _draws(layer: Any, batch: np.ndarray, weights_of: Any) -> np.ndarray:
     run(weights_of, batch, training=False)
     run(layer, batch, training=False)
     same_weights(weights_of, layer)
-    return np.stack([run(layer, batch, training=True) for _ in range(2)])
+    return np.stack([run(layer, batch, training=True) for _ in range(CALLS)])

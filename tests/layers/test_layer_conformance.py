@@ -8,6 +8,7 @@ from kregtools import layers
 from kregtools.testing import check_layer
 
 IMAGES, FEATURES = (6, 12, 10, 4), (6, 7, 5)
+WAVES = (6, 320)
 TOKENS = np.random.default_rng(0).integers(1, 9, size=(6, 12)).astype("int32")
 TEXTS = np.where(np.arange(12) < [[12], [12], [9], [7], [6], [4]], TOKENS, 0)
 NOISE = {"identity_at_inference": True, "per_sample": True}
@@ -78,6 +79,24 @@ TABLE = {
         lambda seed=None: layers.RandomSynonymReplacement({3: [4, 5], 6: [7]}, 0.7, seed=seed),
         TEXTS,
         AUGMENTATION,
+    ),
+    "RandomNoise": (
+        lambda seed=None: layers.RandomNoise(0.0, seed=seed),
+        WAVES,
+        {**AUGMENTATION, "preserves_expectation": True},
+    ),
+    "RandomGain": (lambda seed=None: layers.RandomGain(seed=seed), WAVES, AUGMENTATION),
+    "RandomShift": (lambda seed=None: layers.RandomShift(0.3, seed=seed), WAVES, AUGMENTATION),
+    "RandomShift-channels": (
+        lambda seed=None: layers.RandomShift((0, 0.5), "wrap", seed=seed),
+        (*WAVES, 2),
+        NOISE,
+    ),
+    "RandomTimeStretch": (lambda seed=None: layers.RandomTimeStretch(frame_length=64, seed=seed), WAVES, AUGMENTATION),
+    "RandomPitchShift": (
+        lambda seed=None: layers.RandomPitchShift((-3, 4), frame_length=64, seed=seed),
+        (*WAVES, 2),
+        NOISE,
     ),
 }
 
