@@ -15,7 +15,8 @@ class RandomGain(WaveformAugmentation):
     r"""Makes a waveform louder or quieter: $y = 10^{g / 20} x$, with g drawn for each.
 
     Nothing is clipped. `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map
-    the layer over a dataset, or put it first in a model, where `fit` trains and `predict` leaves the sound alone.
+    the layer over a `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict`
+    leaves the sound alone.
 
     Args:
         gain: Number g, for a gain drawn evenly from -g to g decibels, or a pair of numbers to draw between. Defaults

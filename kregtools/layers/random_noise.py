@@ -20,7 +20,8 @@ class RandomNoise(WaveformAugmentation):
     The mean square is over all of the waveform, silence and channels included; silence alone stays silent.
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
-    dataset, or put it first in a model, where `fit` trains and `predict` leaves the sound alone.
+    `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the sound
+    alone.
 
     Args:
         snr: Pair of numbers, or one: the signal-to-noise ratio in decibels is drawn evenly between the two. Defaults

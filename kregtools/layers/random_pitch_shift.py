@@ -19,7 +19,8 @@ class RandomPitchShift(VocoderAugmentation):
     the pitch. A gradient takes the phases as given.
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
-    dataset, or put it first in a model, where `fit` trains and `predict` leaves the sound alone.
+    `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the sound
+    alone.
 
     Args:
         semitones: Number s, for a shift drawn evenly from -s to s semitones, or a pair of numbers to draw between. 12

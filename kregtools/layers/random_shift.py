@@ -16,7 +16,8 @@ class RandomShift(WaveformAugmentation):
     """Moves a waveform in time by whole samples, earlier or later, by a draw for each.
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
-    dataset, or put it first in a model, where `fit` trains and `predict` leaves the sound alone.
+    `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the sound
+    alone.
 
     Args:
         shift: Number from 0 to 1: the most that a waveform is moved, as a share of its length, either way; or a pair of

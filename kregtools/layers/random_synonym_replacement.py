@@ -21,7 +21,8 @@ class RandomSynonymReplacement(TokenAugmentation):
     or from the neighbours in an embedding.
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
-    dataset, or put it first in a model, where `fit` trains and `predict` leaves the texts alone.
+    `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the texts
+    alone.
 
     Args:
         table: Dict from a token id to the list of the ids of its synonyms. It is saved with the layer.

@@ -18,7 +18,8 @@ class RandomTimeStretch(VocoderAugmentation):
     vocoder: tones stay clean, and sharp attacks are blurred over a frame. A gradient takes the phases as given.
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
-    dataset, or put it first in a model, where `fit` trains and `predict` leaves the sound alone.
+    `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the sound
+    alone.
 
     Args:
         rate: Pair of numbers, or one: the speed is drawn evenly between the two. 2 is twice as fast. Defaults to

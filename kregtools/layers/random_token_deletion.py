@@ -18,7 +18,8 @@ class RandomTokenDeletion(TokenAugmentation):
     tokens stays. What is left is moved together, and padded where the padding is. This is the random deletion of EDA.
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
-    dataset, or put it first in a model, where `fit` trains and `predict` leaves the texts alone.
+    `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the texts
+    alone.
 
     Args:
         rate: Number from 0 to below 1. The probability that a token is deleted. Defaults to `0.1`.

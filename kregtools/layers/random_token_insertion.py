@@ -20,7 +20,8 @@ class RandomTokenInsertion(TokenAugmentation):
     it loses tokens at its end, and no protected ones. EDA inserts synonyms; for these see `RandomSynonymReplacement`.
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
-    dataset, or put it first in a model, where `fit` trains and `predict` leaves the texts alone.
+    `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the texts
+    alone.
 
     Args:
         rate: Number from 0 to below 1. The probability of a token to come in after a token. Defaults to `0.1`.

@@ -19,7 +19,8 @@ class RandomTokenSwap(TokenAugmentation):
     but that no token is swapped twice.
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
-    dataset, or put it first in a model, where `fit` trains and `predict` leaves the texts alone.
+    `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the texts
+    alone.
 
     Args:
         rate: Number from 0 to below 1. The share of the tokens that take part. Defaults to `0.1`.

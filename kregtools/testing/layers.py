@@ -86,19 +86,19 @@ def _check_serialization(layer: Any, batch: np.ndarray) -> None:
     reference = run(layer, batch, training=False)
     config = layer.get_config()
     copies = {
-        "from_config": type(layer).from_config(layer.get_config()),
-        "deserialize": keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer)),
+        "`from_config`": type(layer).from_config(layer.get_config()),
+        "`deserialize_keras_object`": keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer)),
     }
     for way, copy in copies.items():
-        expect(type(copy) is type(layer), f"`{way}` gives a {type(copy).__name__}")
+        expect(type(copy) is type(layer), f"{way} gives a {type(copy).__name__}")
         _expect_config(way, copy, config)
         run(copy, batch, training=False)
         same_weights(layer, copy)
-        expect(np.array_equal(run(copy, batch, training=False), reference), f"`{way}` changes the outputs")
+        expect(np.array_equal(run(copy, batch, training=False), reference), f"{way} changes the outputs")
     model = keras.Sequential([_input(batch), layer])
     clone: Any = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
-    for way, copied in (("clone_model", clone), ("saving and loading", _reloaded(model))):
+    for way, copied in (("`clone_model`", clone), ("saving and loading", _reloaded(model))):
         _expect_config(way, copied.layers[-1], config)
         expect(np.array_equal(run(copied, batch, training=False), reference), f"{way} changes the outputs")
 

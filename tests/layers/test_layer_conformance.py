@@ -1,5 +1,7 @@
 """One table for every layer: what Keras asks of one."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -105,3 +107,75 @@ TABLE = {
 def test_a_layer_keeps_to_what_keras_asks(name):
     make, inputs, flags = TABLE[name]
     check_layer(make, inputs, **flags)
+
+
+@keras.saving.register_keras_serializable(package="test")
+class Noisy(keras.layers.Layer):
+    """A layer in order, and with an argument for each way to be out of order."""
+
+    def __init__(self, fault: str = "", seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.fault = fault
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(None if fault == "deaf" else seed)
+        self.supports_masking = fault != "masked"
+
+    def call(self, inputs, training=False):
+        x = inputs
+        if self.fault == "gradient":
+            x = keras.ops.where(x > 0, keras.ops.sqrt(x), 0.0)
+        if self.fault == "wide":
+            x = keras.ops.cast(x, "float32")
+        if not training and self.fault != "restless":
+            return 2 * x if self.fault == "other" else x
+        shape = (1, *x.shape[1:]) if self.fault == "shared" else keras.ops.shape(x)
+        noise = keras.random.normal(shape, seed=3 if self.fault == "constant" else self.seed_generator, dtype=x.dtype)
+        return x + noise + (2 if self.fault == "biased" else 0)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, 1) if self.fault == "shape" else input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed, **({} if self.fault == "other" else {"fault": self.fault})}
+
+
+FAULTS = {
+    "other": "`from_config` changes the config from",
+    "shape": r"announces the shape \(6, 7, 5, 1\) and gives \(6, 7, 5\)",
+    "wide": "the type is float32 under the policy mixed_float16, with training=False, not float16",
+    "masked": "supports_masking is False",
+    "gradient": "training makes before/scale infinite or no number",
+    "constant": "8 calls with training=True give the same",
+    "deaf": "one seed gives two different series",
+    "restless": "`from_config` changes the outputs",
+    "shared": "all samples of a batch get the same draw",
+    "biased": "the mean of 256 calls in training is off in 100.0% of the elements",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_check_that_fails_says_what_is_wrong(fault):
+    with pytest.raises(AssertionError, match=FAULTS[fault]):
+        check_layer(
+            lambda seed=None: Noisy(fault, seed),
+            FEATURES,
+            preserves_expectation=True,
+            per_sample=True,
+            supports_masking=True,
+        )
+
+
+def test_the_layer_in_order_passes_and_an_identity_is_told():
+    check_layer(
+        lambda seed=None: Noisy(seed=seed), FEATURES, preserves_expectation=True, supports_masking=True, **NOISE
+    )
+    with pytest.raises(AssertionError, match="with training=False the outputs are not the inputs"):
+        check_layer(lambda: keras.layers.Dense(5), FEATURES, identity_at_inference=True)
+
+
+def test_keras_own_layers_pass():
+    """What is asked of a layer is no more than Keras' own do."""
+    flags = {"identity_at_inference": True, "preserves_expectation": True, "supports_masking": True}
+    check_layer(lambda seed=None: keras.layers.Dropout(0.3, seed=seed), FEATURES, per_sample=True, **flags)
+    check_layer(lambda seed=None: keras.layers.SpatialDropout1D(0.3, seed=seed), FEATURES, per_sample=True, **flags)
+    check_layer(lambda: keras.layers.LayerNormalization(), FEATURES, supports_masking=True)
