@@ -21,7 +21,19 @@ SMALL = 0.01
 SCALED = 0.02
 NORMALIZED = ("Normalization", "Rescaling")
 TOKENS = ("Embedding", "Encoding", "Lookup", "Hashing", "Vectorization", "Discretization")
-KEEPING = ("Flatten", "Reshape", "Permute", "Dropout", "Noise", "Random", "Resizing", "Masking", "Padding", "Cropping")
+KEEPING = (
+    "Flatten",
+    "Reshape",
+    "Permute",
+    "Dropout",
+    "Noise",
+    "Random",
+    "ShiftAndFlip",
+    "Resizing",
+    "Masking",
+    "Padding",
+    "Cropping",
+)
 NOT_ADAPTIVE = ("SGD", "Adagrad", "Ftrl")
 NAN_AFTER = {("", "loss", "nonfinite"): [0, 1, 1, 1]}
 

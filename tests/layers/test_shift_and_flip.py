@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import kregtools
 from kregtools.layers import ShiftAndFlip
 
 PADDING = {"constant": "constant", "nearest": "edge", "reflect": "symmetric", "wrap": "wrap"}
@@ -76,6 +77,21 @@ def test_in_a_dataset_each_image_has_its_own_draw(batched):
     data = data.batch(16) if batched else data
     outputs = np.concatenate([np.atleast_2d(x).reshape(-1, 25) for x in data.map(ShiftAndFlip(2, seed=0)).repeat(2)])
     assert len(np.unique(outputs, axis=0)) > 40
+
+
+def test_images_that_are_scaled_after_it_are_no_finding():
+    x = np.random.default_rng(0).integers(0, 256, size=(256, 8, 8, 3)).astype("float32")
+    y = (x.mean((1, 2, 3)) > 127).astype("int32")
+    model = keras.Sequential([
+        keras.Input((8, 8, 3)),
+        ShiftAndFlip(1),
+        keras.layers.Rescaling(1 / 255),
+        keras.layers.Flatten(),
+        keras.layers.Dense(16, activation="relu"),
+        keras.layers.Dense(2, activation="softmax"),
+    ])  # fmt: skip
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert not kregtools.preflight(model, x, y).causes
 
 
 @pytest.mark.parametrize("call, message", [
