@@ -33,6 +33,7 @@ COMMANDS = (
     "explain",
     "symptoms",
     "causes",
+    "lesson",
 )
 CANNOT, INTERRUPTED = 2, 130
 

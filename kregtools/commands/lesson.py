@@ -65,15 +65,15 @@ def _table(outcomes: list[Outcome]) -> Table:
     from rich import box
     from rich.table import Table
 
-    metric = outcomes[0].metric.replace("_", " ")
-    table = Table("", f"{metric}, training", "validation", "verdict", "seen", "first cause", box=box.SIMPLE_HEAD)
+    table = Table(title=outcomes[0].metric.replace("_", " "), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column()
+    for name in ("training", "validation"):
+        table.add_column(name, justify="right")
+    for name in ("verdict", "first symptom and cause"):
+        table.add_column(name, no_wrap=True)
     for outcome in outcomes:
+        first = " < ".join(names[0] for names in (outcome.findings, outcome.causes) if names)
         table.add_row(
-            outcome.variant,
-            f"{outcome.train:.3f}",
-            f"{outcome.validation:.3f}",
-            outcome.verdict,
-            ", ".join(outcome.findings) or "-",
-            outcome.causes[0] if outcome.causes else "-",
+            outcome.variant, f"{outcome.train:.3f}", f"{outcome.validation:.3f}", outcome.verdict, first or "-"
         )
     return table

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import keras
@@ -8,81 +7,195 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from kregtools import datasets
-from kregtools.models import DigitsDense, ImdbBow
+from kregtools.models import RECIPES, DigitsDense, FashionDense, ImdbBow, ImdbNb, RecipeModel
+from kregtools.models.hyperparameters import Choice
+from kregtools.models.optimization import scheduled
 
-DATA = os.environ.get("KREGTOOLS_DATA")
-real_data = pytest.mark.skipif(not DATA, reason="set KREGTOOLS_DATA to the directory of the real data")
+SIZES = {"imdb_bow": {"num_words": 50}, "imdb_nb": {"features": 50, "length": 20}}
+SIZES |= {name: {"num_words": 50, "length": 20} for name in ("imdb_conv1d", "imdb_bilstm", "imdb_transformer")}
+SMALL = {"filters": 8, "units": 8, "blocks": 1}
+every_recipe = pytest.mark.parametrize("name", RECIPES)
 
-MODELS = [(ImdbBow, (200,), (1,)), (DigitsDense, (64,), (10,))]
+
+def make(name: str, **options: Any) -> RecipeModel:
+    small = {key: value for key, value in SMALL.items() if key in RECIPES[name].hyperparameters}
+    return RECIPES[name](**{**SIZES.get(name, {}), **small, **options})
 
 
-def build(hypermodel: keras_tuner.HyperModel, **values: float) -> keras.Model:
+def build(hypermodel: RecipeModel, **values: Any) -> keras.Model:
     hp = keras_tuner.HyperParameters()
     hp.values.update(values)
     return hypermodel.build(hp)
 
 
-def make(cls: Any, inputs: tuple[int, ...], **fixed: float) -> keras_tuner.HyperModel:
-    return cls(num_words=inputs[0], **fixed) if cls is ImdbBow else cls(**fixed)
+def rows(model: keras.Model, count: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    shape, outputs = model.input_shape[1:], model.output_shape[-1]
+    words = model.inputs[0].dtype == "int32"
+    x = rng.integers(0, 50, size=(count, *shape)) if words else rng.random((count, *shape)).astype("float32")
+    y = rng.integers(0, max(outputs, 2), size=count)
+    one_hot = isinstance(model.loss, keras.losses.CategoricalCrossentropy)
+    return x, np.eye(10)[y] if one_hot else y
 
 
-def layers(model: keras.Model, cls: type) -> list[Any]:
-    return [layer for layer in model.layers if isinstance(layer, cls)]
+def layers(model: keras.Model, cls: Any) -> list[Any]:
+    return [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, cls)]
 
 
-@pytest.mark.parametrize(("cls", "inputs", "outputs"), MODELS)
-def test_defaults_build_a_compiled_model_with_accuracy(
-    cls: Any, inputs: tuple[int, ...], outputs: tuple[int, ...]
-) -> None:
-    model = build(make(cls, inputs))
-    x, y = np.ones((8, *inputs), np.uint8), np.zeros(8)
-    assert model.output_shape == (None, *outputs)
-    assert {"loss", "accuracy"} <= set(model.fit(x, y, verbose=0).history)
+def l2_factors(model: keras.Model) -> list[float]:
+    regularizers = [getattr(layer, f"{part}_regularizer", None) for layer in layers(model, keras.layers.Layer)
+                    for part in ("kernel", "embeddings")]  # fmt: skip
+    return [float(regularizer.l2) for regularizer in regularizers if regularizer is not None]
 
 
-@pytest.mark.parametrize(("cls", "inputs", "outputs"), MODELS)
-def test_every_role_names_a_hyperparameter_with_its_default(cls: Any, inputs: Any, outputs: Any) -> None:
-    hp = keras_tuner.HyperParameters()
-    hypermodel = make(cls, inputs)
+@every_recipe
+def test_defaults_train_and_come_back_from_disk(name: str, tmp_path: Any) -> None:
+    hp, hypermodel = keras_tuner.HyperParameters(), make(name)
     model = hypermodel.build(hp)
-    assert set(cls.roles) == {"l2", "dropout", "learning_rate"}
-    assert {name: hp.get(name) for name in cls.roles.values()} == cls.defaults
-    assert {entry.name for entry in hp.space} == set(cls.roles.values())
-    for name, layer in zip(("hidden_1", "hidden_2"), layers(model, keras.layers.Dense), strict=False):
-        assert layer.name == name
-        assert float(layer.kernel_regularizer.l2) == pytest.approx(cls.defaults["l2"])
-    assert [(d.name, d.rate) for d in layers(model, keras.layers.Dropout)] == [
-        ("dropout_1", cls.defaults["dropout"]),
-        ("dropout_2", cls.defaults["dropout"]),
-    ]
-    assert float(model.optimizer.learning_rate) == pytest.approx(cls.defaults["learning_rate"])
+    x, y = rows(model)
+    history = hypermodel.fit(hp, model, x, y, epochs=2, verbose=0, validation_data=(x, y))
+    assert {"loss", "val_loss", *hypermodel.metrics} <= set(history.history)
+    assert np.isfinite(history.history["loss"]).all()
+    model.save(tmp_path / "model.keras")
+    loaded: Any = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
-@pytest.mark.parametrize("through", ["constructor", "values"])
-@pytest.mark.parametrize(("cls", "inputs", "outputs"), MODELS)
-def test_zero_takes_the_regularization_out(cls: Any, inputs: Any, outputs: Any, through: str) -> None:
+@every_recipe
+def test_every_role_names_a_hyperparameter_that_has_a_default(name: str) -> None:
+    hp, hypermodel = keras_tuner.HyperParameters(), make(name)
+    hypermodel.build(hp)
+    assert {"l2", "dropout", "learning_rate"} <= set(hypermodel.roles) <= {"l2", "dropout", "learning_rate", "capacity"}
+    assert {entry.name for entry in hp.space} == set(hypermodel.hyperparameters)
+    for role in hypermodel.roles.values():
+        assert hp.get(role) == hypermodel.fixed.get(role, hypermodel.hyperparameters[role].default)
+    searched = {entry.name for entry in hp.space if type(entry).__name__ != "Fixed"}
+    assert searched == {"l2", "dropout", "learning_rate"}
+
+
+@every_recipe
+def test_the_roles_do_what_they_say(name: str) -> None:
+    model = build(make(name, l2=0.02, dropout=0.25, learning_rate=0.03))
+    assert l2_factors(model) == pytest.approx([0.02] * len(l2_factors(model))) and l2_factors(model)
+    rates = [layer.rate for layer in layers(model, keras.layers.Layer) if hasattr(layer, "rate")]
+    assert max(rates) == pytest.approx(0.25)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.03)
+
+
+@every_recipe
+def test_capacity_makes_the_network_larger(name: str) -> None:
+    capacity = RECIPES[name].roles.get("capacity")
+    if capacity is None:
+        return
+    small, large = (build(make(name, **{capacity: value})).count_params() for value in (1, 4))
+    assert large > small
+
+
+@every_recipe
+def test_zero_takes_the_regularization_out(name: str) -> None:
     off = {"l2": 0, "dropout": 0}
-    model = build(make(cls, inputs, **off)) if through == "constructor" else build(make(cls, inputs), **off)
-    assert layers(model, keras.layers.Dropout) == []
-    assert all(layer.kernel_regularizer is None for layer in layers(model, keras.layers.Dense))
+    # Half of them through the constructor, half through KerasTuner's values.
+    model = build(make(name, **off)) if len(name) % 2 else build(make(name), **off)
+    # Keras' attention has a dropout layer of its own, with a rate of 0.
+    assert not [layer for layer in layers(model, keras.layers.Layer) if getattr(layer, "rate", 0)]
+    assert not l2_factors(model)
 
 
-def test_a_fixed_hyperparameter_is_not_searched() -> None:
+@every_recipe
+def test_every_choice_builds(name: str) -> None:
+    for hyperparameter, declared in RECIPES[name].hyperparameters.items():
+        others = declared.values[1:] if isinstance(declared, Choice) else ()
+        for value in others if name == "digits_dense" else others[-1:]:
+            assert build(make(name, **{hyperparameter: value})).compiled
+
+
+def test_every_choice_trains_together_with_others() -> None:
+    for values in zip(("batch", "layer"), ("tanh", "gelu"), ("dropout_aware", "lecun_normal"), ("sgd", "adamw"),
+                      ("step", "warmup_cosine"), strict=True):  # fmt: skip
+        names = ("normalization", "activation", "initializer", "optimizer", "schedule")
+        hp, hypermodel = keras_tuner.HyperParameters(), make("digits_dense", **dict(zip(names, values, strict=True)))
+        model = hypermodel.build(hp)
+        history = hypermodel.fit(hp, model, *rows(model, 64), epochs=8, verbose=0)
+        assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+@every_recipe
+def test_augmentation_changes_training_and_nothing_else(name: str) -> None:
+    model = build(make(name, augment="standard", dropout=0))
+    x, _ = rows(model)
+    quiet = np.asarray(model(x, training=False))
+    np.testing.assert_array_equal(np.asarray(model(x, training=False)), quiet)
+    assert any(np.abs(np.asarray(model(x, training=True)) - quiet).max() > 0 for _ in range(5)) or name == "imdb_nb"
+
+
+def test_what_is_given_is_not_searched_and_what_is_asked_for_is() -> None:
     hp = keras_tuner.HyperParameters()
-    model = DigitsDense(l2=0.0, learning_rate=0.5).build(hp)
-    fixed = [type(entry).__name__ for entry in hp.space]
-    assert dict(zip((entry.name for entry in hp.space), fixed, strict=True)) == {
-        "l2": "Fixed",
-        "dropout": "Float",
-        "learning_rate": "Fixed",
-    }
+    model = DigitsDense(l2=0.0, learning_rate=0.5, search=("dropout", "units", "l2")).build(hp)
+    searched = [entry.name for entry in hp.space if type(entry).__name__ != "Fixed"]
+    assert searched == ["dropout", "units"]
     assert float(model.optimizer.learning_rate) == 0.5
 
 
+def test_an_unknown_hyperparameter_is_refused_with_those_there_are() -> None:
+    with pytest.raises(
+        ValueError, match=r"no such hyperparameter. Received: width. Expected names among: l2, l1, dropout"
+    ):
+        FashionDense(width=3)
+    with pytest.raises(ValueError, match="Received: heads"):
+        FashionDense(search=("heads",))
+
+
+def test_the_recipes_epochs_and_batch_size_are_taken_where_none_are_given() -> None:
+    hp, hypermodel = keras_tuner.HyperParameters(), make("digits_dense", batch_size=4)
+    model = hypermodel.build(hp)
+    x, y = rows(model)
+    history = hypermodel.fit(hp, model, x, y, epochs=None, batch_size=None, verbose=0)
+    assert len(history.epoch) == hypermodel.epochs == 30 and hypermodel.batch_size == 4
+    assert int(model.optimizer.iterations) == 30 * 2
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_a_schedule_ends_with_the_training(as_dataset: bool) -> None:
+    hp, hypermodel = keras_tuner.HyperParameters(), make("digits_dense", schedule="cosine", learning_rate=0.1)
+    model = hypermodel.build(hp)
+    x, y = rows(model, 64)
+    data = (Batches(x, y),) if as_dataset else (x, y)
+    hypermodel.fit(hp, model, *data, epochs=3, verbose=0)
+    assert int(model.optimizer.iterations) == 6
+    assert float(model.optimizer.learning_rate) == pytest.approx(0, abs=1e-6)
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
+        super().__init__()
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.x[32 * k : 32 * k + 32], self.y[32 * k : 32 * k + 32]
+
+
+def test_schedules_rise_and_fall_as_described() -> None:
+    def at(schedule: str, *steps: int) -> list[float]:
+        rates = scheduled(schedule, 1.0, 100)
+        return [float(rates(step)) for step in steps]
+
+    assert at("cosine", 0, 50, 100) == pytest.approx([1, 0.5, 0], abs=1e-6)
+    assert at("warmup_cosine", 0, 20, 60, 100) == pytest.approx([0.04, 1, 0.5, 0], abs=1e-6)
+    assert at("step", 0, 51, 76) == pytest.approx([1, 0.1, 0.01])
+    with pytest.raises(ValueError, match=r"Received: schedule='linear'. Expected one of constant, cosine"):
+        scheduled("linear", 1.0, 100)
+
+
+def test_an_unknown_normalization_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Received: 'group'. Expected 'none', 'batch' or 'layer'"):
+        build(make("digits_dense", normalization="group"))
+
+
 def test_digits_rescales_its_inputs() -> None:
-    model = build(DigitsDense())
-    rescaled = model.get_layer("rescaling")(np.full((1, 64), 16.0))
+    rescaled = build(DigitsDense()).get_layer("rescaling")(np.full((1, 64), 16.0))
     np.testing.assert_allclose(rescaled, np.ones((1, 64)))
 
 
@@ -92,34 +205,23 @@ def test_width_is_the_callers() -> None:
     assert model.get_layer("hidden_2").kernel.shape == (5, 5)
 
 
-@pytest.fixture(scope="module")
-def reviews() -> Any:
-    (x, y), (x_test, y_test) = datasets.load("imdb", DATA)
-    return datasets.multi_hot(x), y, datasets.multi_hot(x_test), y_test
+def test_naive_bayes_must_know_its_n_grams() -> None:
+    with pytest.raises(ValueError, match=r"Received: features=None. Expected `load\(\)` before `build\(\)`"):
+        build(ImdbNb())
 
 
-def fit(model: keras.Model, reviews: Any, epochs: int) -> np.ndarray:
-    x, y, _, _ = reviews
-    held_out = (x[20_000:], y[20_000:])
-    fitted = model.fit(x[:20_000], y[:20_000], validation_data=held_out, batch_size=512, epochs=epochs, verbose=0)
-    return np.array(fitted.history["val_loss"])
+def test_naive_bayes_counts_in_arrays_alone() -> None:
+    hp, hypermodel = keras_tuner.HyperParameters(), make("imdb_nb")
+    model = hypermodel.build(hp)
+    with pytest.raises(ValueError, match=r"Received: x of type Batches, no y. Expected x and y as arrays"):
+        hypermodel.fit(hp, model, Batches(*rows(model)))
 
 
-@real_data
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
-def test_imdb_defaults_generalize_and_do_not_overfit(seed: int, reviews: Any) -> None:
-    keras.utils.set_random_seed(seed)
-    model = build(ImdbBow())
-    val_loss = fit(model, reviews, epochs=7)
-    assert val_loss[-2:].mean() <= 1.05 * val_loss.min()
-    assert model.evaluate(*reviews[2:], batch_size=2048, verbose=0)[1] >= 0.88
-
-
-@real_data
-@pytest.mark.slow
-def test_imdb_overfits_without_regularization(reviews: Any) -> None:
-    keras.utils.set_random_seed(0)
-    val_loss = fit(build(ImdbBow(l2=0, dropout=0)), reviews, epochs=20)
-    assert 3 <= val_loss.argmin() + 1 <= 6
-    assert val_loss[-1] > 1.5 * val_loss.min()
+def test_naive_bayes_weights_are_those_of_the_rows_it_trains_on() -> None:
+    hp, hypermodel = keras_tuner.HyperParameters(), make("imdb_nb", features=3, length=3, l2=0, dropout=0)
+    model = hypermodel.build(hp)
+    x, y = np.array([[1, 2, 0], [1, 0, 0], [3, 0, 0]]), np.array([1, 1, 0])
+    hypermodel.fit(hp, model, x, y, epochs=1, verbose=0)
+    found = model.get_layer("log_count_ratio").get_weights()[0].ravel()
+    positive, negative = np.array([3, 2, 1]) / 6, np.array([1, 1, 2]) / 4
+    np.testing.assert_allclose(found, [0, *np.log(positive / negative)], rtol=1e-6)

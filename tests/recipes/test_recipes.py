@@ -1,5 +1,6 @@
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -7,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kregtools.models import RECIPES
 from kregtools.symptoms import SYMPTOMS
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPE_FOLDER = Path(__file__).parents[2] / "recipes"
 
 
 def run(recipe: str, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(RECIPES / f"{recipe}.py"), *arguments]
+    command = [sys.executable, str(RECIPE_FOLDER / f"{recipe}.py"), *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment})
 
 
@@ -30,9 +32,57 @@ def reviews(tmp_path) -> Path:
             f"x_{part}_offsets": np.arange(count + 1) * 12,
             f"y_{part}": labels.astype("uint8"),
         }
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data").mkdir(exist_ok=True)
     np.savez(tmp_path / "data" / "imdb.npz", **arrays)
     return tmp_path / "data"
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    """Files of the form of CIFAR-10's and Fashion-MNIST's with images of which the mean tells the label."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "data").mkdir(exist_ok=True)
+    for name, shape in (("cifar10", (32, 32, 3)), ("fashion_mnist", (28, 28))):
+        arrays = {}
+        for part, count in (("train", 100), ("test", 40)):
+            labels = rng.integers(0, 10, size=count)
+            noise = rng.integers(0, 20, size=(count, *shape))
+            arrays[f"x_{part}"] = (noise + 20 * labels.reshape(-1, *(1 for _ in shape))).astype("uint8")
+            arrays[f"y_{part}"] = labels.astype("uint8")
+        np.savez(tmp_path / "data" / f"{name}.npz", **arrays)
+    return tmp_path / "data"
+
+
+SMALL = {"filters": "8", "units": "16", "blocks": "1", "embedding": "8"}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains_diagnoses_and_reports(name, tmp_path, reviews, images, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(RECIPE_FOLDER))
+    monkeypatch.chdir(tmp_path)
+    small = [f"--{key}={value}" for key, value in SMALL.items() if key in RECIPES[name].hyperparameters]
+    monkeypatch.setattr(sys, "argv", ["recipe", "--smoke", "--save=model.keras", f"--data-dir={reviews}", *small])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(RECIPE_FOLDER / f"{name}.py"), run_name="__main__")
+    printed = capsys.readouterr()
+    assert end.value.code == 0, printed.err
+    assert "kregtools: " in printed.out and "test: " in printed.out
+    assert Path("report.html").exists() and Path("model.keras").exists()
+
+
+def test_every_recipe_is_a_script_that_says_how_to_use_it():
+    scripts = {path.stem for path in RECIPE_FOLDER.glob("*.py")} - {"recipe"}
+    assert scripts == set(RECIPES)
+    for name in scripts:
+        text = (RECIPE_FOLDER / f"{name}.py").read_text()
+        assert text.count(f"python recipes/{name}.py") >= 3
+
+
+def test_help_lists_every_hyperparameter(tmp_path):
+    result = run("cifar_vgg", "--help", cwd=tmp_path)
+    flags = {f"--{name.replace('_', '-')}" for name in RECIPES["cifar_vgg"].hyperparameters}
+    assert result.returncode == 0
+    assert flags <= set(re.findall(r"--[a-z0-9-]+", result.stdout))
 
 
 def test_digits_trains_and_writes_the_report(tmp_path):
@@ -81,6 +131,8 @@ def test_imdb_reads_the_directory_of_the_environment(tmp_path, reviews):
     (["--epochs", "0"], "0 is not a positive number"),
     (["--smoke", "--dropout", "1"], "1 is not a number from 0 to below 1"),
     (["--smoke", "--report", "nowhere/report.html"], "there is no directory 'nowhere'"),
+    (["--smoke", "--schedule", "linear"], "Unknown schedule. Received: schedule='linear'"),
+    (["--smoke", "--tune", "--search", "heads"], "invalid choice: 'heads'"),
 ])  # fmt: skip
 def test_bad_arguments_are_one_clear_line(tmp_path, arguments, message):
     result = run("digits_dense", *arguments, cwd=tmp_path)

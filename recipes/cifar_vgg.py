@@ -1,0 +1,17 @@
+"""CIFAR-10 through a small network of the VGG kind.
+
+python recipes/cifar_vgg.py                               train and diagnose
+python recipes/cifar_vgg.py --augment none --dropout 0    see it overfit, and what to do
+python recipes/cifar_vgg.py --epochs 60 --filters 64      a larger one, on a GPU
+"""
+
+from __future__ import annotations
+
+import sys
+
+from recipe import main
+
+from kregtools.models import CifarVgg
+
+if __name__ == "__main__":
+    sys.exit(main(CifarVgg))

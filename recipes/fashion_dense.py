@@ -1,0 +1,17 @@
+"""Fashion-MNIST through 512 dense units: the lesson in overfitting.
+
+python recipes/fashion_dense.py                                   train and diagnose
+python recipes/fashion_dense.py --l2 0 --dropout 0 --epochs 40    see it overfit, and what to do
+python recipes/fashion_dense.py --units 4                         see it underfit
+"""
+
+from __future__ import annotations
+
+import sys
+
+from recipe import main
+
+from kregtools.models import FashionDense
+
+if __name__ == "__main__":
+    sys.exit(main(FashionDense))
