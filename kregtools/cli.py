@@ -34,6 +34,7 @@ COMMANDS = (
     "symptoms",
     "causes",
     "lesson",
+    "tune",
 )
 CANNOT, INTERRUPTED = 2, 130
 

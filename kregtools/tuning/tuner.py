@@ -1,48 +1,67 @@
-"""How a trial is run."""
+"""A tuner of KerasTuner that survives what its trials meet."""
 
 from __future__ import annotations
 
 import math
-import sys
 import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
 import keras_tuner
-from keras_tuner.errors import FailedTrialError, FatalError, FatalValueError
-from rich.console import Console
+from filelock import FileLock, Timeout
+from keras_tuner.errors import FailedTrialError, FatalError
 
-from kregtools.tuning.files import read_json, write_json
+from kregtools.tuning import training
+from kregtools.tuning.display import Display
+from kregtools.tuning.files import fingerprint, open_project, read_json, write_json
 from kregtools.tuning.oracle import derive_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import keras
+
+RESULT, ATTEMPTS, LOCK = "result.json", "attempts.json", "search.lock"
+MOST_ATTEMPTS = 3
+WORST = 1e30
+IDLE_SECONDS = 0.05
 
 
 class Tuner(keras_tuner.Tuner):
-    """A KerasTuner tuner whose trials are seeded, stopped early, and scored by the weights they keep.
+    """A tuner for KerasTuner whose trials are seeded, stopped early, diagnosed, and never the end of the search.
 
     Every trial starts from a cleared session and its own seed, trains under early stopping on `val_loss`, and
     keeps the weights of the epoch with the lowest `val_loss`. Its metrics are those of that epoch, so the score
-    is what the kept weights achieve and not the best value that any epoch touched. A trial whose loss leaves the
-    finite numbers is scored below all others. Any other error in a trial ends the search, since it would meet the
-    next trial too; `keras_tuner.errors.FailedTrialError` rejects one trial alone.
+    is what the kept weights achieve and not the best value that any epoch touched.
 
-    The directory holds from the first moment all that is needed to go on: `search` resumes what it finds there.
+    A trial whose loss leaves the finite numbers is scored below all others. One that fails, for want of memory or of
+    disk or because its model cannot be built, is put down as failed with its traceback, and the search goes on, unless
+    it is the very first: an error there is one of the code or the data, and is raised. `KeyboardInterrupt` ends the
+    search, and so does `keras_tuner.errors.FatalError`.
+
+    The directory holds from the first moment all that is needed to go on: `search` resumes what it finds there, after
+    `kill -9` too, and refuses it where the space, the data or the settings are others. A trial that was
+    interrupted three times is put down as failed, so that one which takes the process with it does not do so for ever.
+    Two searches cannot use one directory at a time.
 
     Args:
         oracle: `keras_tuner.Oracle`, which says what to try.
-        hypermodel: `keras_tuner.HyperModel`, or a function of the hyperparameters that returns a compiled model.
+        hypermodel: `keras_tuner.HyperModel`, or a function of the hyperparameters that returns a compiled model. Its
+            `fit` is called with what `search` is called with; it returns a `History`.
         directory: String or path, where the search is kept.
         seed: Integer, not negative, from which the seed of every trial is derived. Defaults to `0`.
         patience: Integer, the epochs without a lower `val_loss` before a trial is stopped. Defaults to `3`.
-        verbose: Integer, 1 to print a line for each trial. Defaults to `0`.
+        keep: Integer, how many of the best trials keep their weights on disk. Defaults to `3`.
+        minutes: Number, after which no trial is begun. Defaults to `None`: no limit.
+        total_epochs: Integer, after how many epochs of all trials together none is begun. Defaults to `None`.
+        pool: What runs the trials, such as `kregtools.tuning.workers.Pool`. Defaults to `None`: this process.
+        verbose: Integer, 1 to show the search. Defaults to `0`.
 
     Example:
-        >>> oracle = kregtools.tuning.DefaultsFirstOracle(max_trials=5)
+        >>> oracle = kregtools.tuning.GuidedOracle(max_trials=5)
         >>> tuner = kregtools.tuning.Tuner(oracle, kregtools.models.DigitsDense(), "runs/digits")
         >>> tuner.search(x, y, validation_data=(x_val, y_val), epochs=20, verbose=0)
+        >>> model = tuner.get_best_models()[0]
     """
 
     def __init__(
@@ -53,124 +72,235 @@ class Tuner(keras_tuner.Tuner):
         *,
         seed: int = 0,
         patience: int = 3,
+        keep: int = 3,
+        minutes: float | None = None,
+        total_epochs: int | None = None,
+        pool: Any = None,
         verbose: int = 0,
     ) -> None:
-        self.seed = seed
-        self.patience = patience
+        self.seed, self.patience, self.keep = seed, patience, keep
+        self.minutes, self.total_epochs = minutes, total_epochs
+        self.pool = pool
         self.verbose = verbose
         path = Path(directory).resolve()
         super().__init__(oracle, hypermodel, directory=str(path.parent), project_name=path.name)
         self.hypermodel: keras_tuner.HyperModel
+        if getattr(oracle, "roles", "") is None:
+            oracle.roles = getattr(self.hypermodel, "roles", None)  # pyright: ignore[reportAttributeAccessIssue]
 
-    def on_search_begin(self) -> None:
-        if Path(self.oracle._get_oracle_fname()).exists():
-            self.oracle.reload()
-        self.save()
+    # ---- the search
+
+    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+        """Runs trials until the oracle has no more, or the budget is spent.
+
+        Args:
+            *fit_args: What `fit` is called with.
+            **fit_kwargs: The same by name. Items of `callbacks` are copied for every trial; a function among them is
+                called for every trial and makes one.
+
+        Raises:
+            ValueError: The directory holds another search.
+            RuntimeError: Another process searches there at the moment.
+            keras_tuner.errors.FatalError: The first trial failed.
+        """
+        if self._is_worker():
+            return super().search(*fit_args, **fit_kwargs)
+        lock = FileLock(Path(self.project_dir) / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RuntimeError(
+                f"Another process searches in {self.project_dir} at the moment. Expected one search in a directory: "
+                "wait for its end, or choose another directory."
+            ) from None
+        try:
+            open_project(Path(self.project_dir), self._identity(fit_args, fit_kwargs))
+            if Path(self.oracle._get_oracle_fname()).exists():
+                self.oracle.reload()
+            self.save()
+            if "chief" in self.tuner_id:
+                super().search(*fit_args, **fit_kwargs)
+            else:
+                self._search(fit_args, fit_kwargs)
+        finally:
+            lock.release()
+        return None
+
+    def _search(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        fit = (args, {**kwargs, "verbose": kwargs.get("verbose", 0)})
+        began, running = time.monotonic(), {}
+        pool = self.pool or _ThisProcess()
+        with Display(self, live=bool(self.verbose)) as display, pool.opened(fit):
+            while True:
+                while len(running) < pool.size and not self._spent(began):
+                    trial = self.oracle.create_trial(f"worker{_free(running)}")
+                    if trial.status != "RUNNING":
+                        break
+                    if self._too_often(trial):
+                        continue
+                    running[trial.trial_id] = trial
+                    display.begin(trial)
+                    pool.submit(trial.trial_id, self._task(trial, fit[1]), Path(self.get_trial_dir(trial.trial_id)))
+                if not running:
+                    return
+                trial_id, outcome = pool.wait(display.epoch)
+                trial = running.pop(trial_id)
+                self._finish(trial, outcome)
+                display.end(trial)
+
+    def _finish(self, trial: Any, outcome: Any) -> None:
+        """Puts down how a trial ended."""
+        if isinstance(outcome, BaseException):
+            self._fail(trial, outcome)
+        else:
+            write_json(self._path(trial.trial_id, RESULT), outcome)
+            self.oracle.update_trial(trial.trial_id, self._metrics(outcome), step=outcome["best_epoch"] - 1)
+            trial.status = "COMPLETED"
+        self.oracle.end_trial(trial)
+        self._drop_weights()
+
+    def _fail(self, trial: Any, error: BaseException) -> None:
+        first = not any(t.status in ("COMPLETED", "FAILED") for t in self.oracle.trials.values())
+        expected = isinstance(error, (FailedTrialError, MemoryError)) or "ResourceExhausted" in type(error).__name__
+        if isinstance(error, FatalError) or not isinstance(error, Exception):
+            raise error
+        if first and not expected:
+            raise FatalError(
+                f"Trial {trial.trial_id} failed. Received: {type(error).__name__}: {error}, with the "
+                f"hyperparameters {trial.hyperparameters.values}. Nothing of {self.project_dir} is lost; mend the "
+                "cause and search there again."
+            ) from error
+        trial.status = "FAILED"
+        trial.message = "".join(traceback.format_exception(error))
+
+    def _spent(self, began: float) -> bool:
+        if self.minutes is not None and time.monotonic() - began >= 60 * self.minutes:
+            return True
+        results = (self.result_of(trial_id) or {} for trial_id in self.oracle.trials)
+        return self.total_epochs is not None and sum(r.get("epochs", 0) for r in results) >= self.total_epochs
+
+    def _too_often(self, trial: Any) -> bool:
+        """Counts how often a trial was begun; fails one that took its process with it again and again."""
+        path = self._path(trial.trial_id, ATTEMPTS)
+        attempts = 1 + (read_json(path) if path.exists() else 0)
+        write_json(path, attempts)
+        if attempts <= MOST_ATTEMPTS:
+            return False
+        trial.status = "FAILED"
+        trial.message = f"It was begun {MOST_ATTEMPTS} times, and the process ended each time before the trial did."
+        self.oracle.end_trial(trial)
+        return True
+
+    def _drop_weights(self) -> None:
+        best = [trial.trial_id for trial in self.oracle.get_best_trials(self.keep)]
+        for trial_id, trial in self.oracle.trials.items():
+            if trial.status != "RUNNING" and trial_id not in best:
+                self._path(trial_id, training.WEIGHTS).unlink(missing_ok=True)
+
+    # ---- a trial
+
+    def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> dict[str, float]:
+        # KerasTuner's own loop calls this one: in its workers, whose oracle is in another process.
+        directory = Path(self.get_trial_dir(trial.trial_id))
+        fit = (fit_args, {"verbose": 0, **fit_kwargs})
+        try:
+            result = training.run(self._task(trial, fit[1]), directory, _without_callbacks(fit), lambda *_: None)
+        except FatalError as error:
+            raise RuntimeError(str(error)) from error  # a worker that dies leaves KerasTuner's chief waiting for ever
+        write_json(directory / RESULT, result)
+        return self._metrics(result)
+
+    def pre_create_trial(self) -> None:
+        if self._is_worker():
+            time.sleep(IDLE_SECONDS)  # KerasTuner asks again and again without a pause where it has to wait
 
     def save(self) -> None:
         # KerasTuner's own file of the tuner would make its constructor reload, which a search stopped in its
         # first trial does not have; the oracle's file is enough and is there from the start.
-        self.oracle.save()
-
-    def on_trial_end(self, trial: Any) -> None:
-        super().on_trial_end(trial)
-        if self.verbose:
-            Console(highlight=False).print(self._line(trial.trial_id), soft_wrap=True)
-
-    def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> dict[str, float]:
-        started = time.perf_counter()
-        try:
-            result = self._train(trial, *fit_args, **fit_kwargs)
-        except (FailedTrialError, FatalError):
-            raise
-        except Exception as error:
-            raise FatalError(
-                f"Trial {trial.trial_id} failed. Received: {type(error).__name__}: {error}, with the "
-                f"hyperparameters {trial.hyperparameters.values}. The trials before it are kept in "
-                f"{self.project_dir}; mend the cause and search there again."
-            ) from error
-        write_json(self._result_path(trial.trial_id), {**result, "seconds": time.perf_counter() - started})
-        objective = self.oracle.objective
-        if result["diverged"]:
-            return {objective.name: math.copysign(sys.float_info.max, -1 if objective.direction == "max" else 1)}
-        return {name: value for name, value in result["metrics"].items() if value is not None}
+        if not self._is_worker():
+            self.oracle.save()
 
     def load_model(self, trial: Any) -> keras.Model:
-        model = self._build_hypermodel(trial.hyperparameters)
+        model = self.hypermodel.build(trial.hyperparameters)
+        directory = Path(self.get_trial_dir(trial.trial_id))
         if not model.built:
-            model.build_from_config(read_json(self._get_build_config_fname(trial.trial_id)))
+            model.build_from_config(read_json(directory / training.BUILD))
         if model.optimizer is not None:
             model.optimizer.build(model.trainable_variables)  # its variables are in the file too
-        model.load_weights(self._get_checkpoint_fname(trial.trial_id))
+        model.load_weights(directory / training.WEIGHTS)
         return model
 
     def result_of(self, trial_id: str) -> dict[str, Any] | None:
-        """Read what a finished trial left: its metrics, history, epochs and seconds."""
-        path = self._result_path(trial_id)
+        """Read what a finished trial left: its metrics, history, verdict, epochs and seconds."""
+        path = self._path(trial_id, RESULT)
         return read_json(path) if path.exists() else None
 
-    def _train(self, trial: Any, *args: Any, callbacks: Any = (), **kwargs: Any) -> dict[str, Any]:
-        _clear_session()
-        keras.utils.set_random_seed(derive_seed(self.seed, int(trial.trial_id)))
-        model = self._build_hypermodel(trial.hyperparameters)
-        stopping = keras.callbacks.EarlyStopping("val_loss", patience=self.patience, restore_best_weights=True)
-        callbacks = [*self._deepcopy_callbacks(list(callbacks)), stopping]
-        history = self.hypermodel.fit(trial.hyperparameters, model, *args, callbacks=callbacks, **kwargs)
-        self._check_metrics(history.history)
-        model.save_weights(self._get_checkpoint_fname(trial.trial_id))
-        write_json(self._get_build_config_fname(trial.trial_id), model.get_build_config())
-        return _summary(history.history, stopping.best_epoch, self.oracle.objective.name)
+    def _task(self, trial: Any, kwargs: Mapping[str, Any]) -> training.Trial:
+        return training.Trial(
+            self.hypermodel,
+            trial.hyperparameters.get_config(),
+            derive_seed(self.seed, int(trial.trial_id)),
+            self.oracle.objective.name,
+            self.patience,
+            tuple(kwargs.get("callbacks", ())),
+        )
 
-    def _check_metrics(self, history: dict[str, list[float]]) -> None:
-        missing = {"val_loss", self.oracle.objective.name} - set(history)
-        if missing:
-            raise FatalValueError(
-                f"The search needs {', '.join(sorted(missing))}, which training does not report. "
-                f"Available: {', '.join(history)}. Pass validation data and another `objective`, or compile the "
-                "model with that metric."
-            )
+    def _metrics(self, result: Mapping[str, Any]) -> dict[str, float]:
+        steer = {f"diag/{name}": float(result[name]) for name in ("speed", "regularization")}
+        known = {name: value for name, value in result["metrics"].items() if value is not None}
+        objective = self.oracle.objective
+        if result["diverged"]:
+            known = {objective.name: math.copysign(WORST, -1 if objective.direction == "max" else 1)}
+        return {**known, **steer, "diag/epochs": float(result["epochs"])}
 
-    def _result_path(self, trial_id: str) -> Path:
-        return Path(self.get_trial_dir(trial_id)) / "result.json"
+    def _identity(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        data = [*args, *(kwargs.get(name) for name in ("x", "y", "sample_weight", "validation_data"))]
+        return {
+            "hypermodel": getattr(getattr(self.hypermodel, "_build", None), "__qualname__", None)
+            or type(self.hypermodel).__qualname__,
+            "space": self.oracle.get_space().get_config()["space"],
+            "objective": str(self.oracle.objective),
+            "seed": self.seed,
+            "epochs": kwargs.get("epochs", 1),
+            "batch_size": kwargs.get("batch_size"),
+            "patience": self.patience,
+            "data": fingerprint(data),
+        }
 
-    def _line(self, trial_id: str) -> str:
-        result = self.result_of(trial_id)
-        values = self.oracle.trials[trial_id].hyperparameters.values
-        tried = "  ".join(f"{name}={short(value)}" for name, value in values.items())
-        if result is None:
-            return f"trial {trial_id}  {tried}  rejected"
-        best = " [bold]best[/]" if self.oracle.get_best_trials(1)[0].trial_id == trial_id else ""
-        outcome = "[red]diverged[/]" if result["diverged"] else _outcome(result, self.oracle.objective.name) + best
-        return f"trial {trial_id}  {tried}  epoch {result['best_epoch']}/{result['epochs']}  {outcome}"
-
-
-def _clear_session() -> None:
-    # Clearing the session also drops the user's dtype policy, mixed precision included.
-    policy = keras.config.dtype_policy()
-    keras.utils.clear_session()
-    keras.config.set_dtype_policy(policy)
+    def _path(self, trial_id: str, name: str) -> Path:
+        return Path(self.get_trial_dir(trial_id)) / name
 
 
-def _summary(history: dict[str, list[float]], best: int, objective: str) -> dict[str, Any]:
-    curves = {name: [_finite(value) for value in values] for name, values in history.items()}
-    return {
-        "diverged": None in (*curves["loss"], *curves["val_loss"], curves[objective][best]),
-        "epochs": len(curves["val_loss"]),
-        "best_epoch": best + 1,
-        "metrics": {name: values[best] for name, values in curves.items()},
-        "history": curves,
-    }
+class _ThisProcess:
+    """Runs one trial at a time, here."""
+
+    size = 1
+
+    def opened(self, fit: tuple[Sequence[Any], Mapping[str, Any]]) -> _ThisProcess:
+        self.fit = _without_callbacks(fit)
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        self.fit = None
+
+    def submit(self, trial_id: str, task: training.Trial, directory: Path) -> None:
+        self.submitted = trial_id, task, directory
+
+    def wait(self, progress: Callable[[str, int, dict[str, float]], None]) -> tuple[str, Any]:
+        trial_id, task, directory = self.submitted
+        try:
+            return trial_id, training.run(task, directory, self.fit, lambda *told: progress(trial_id, *told))
+        except Exception as error:
+            return trial_id, error
 
 
-def _finite(value: Any) -> float | None:
-    return float(value) if math.isfinite(float(value)) else None
+def _without_callbacks(fit: tuple[Sequence[Any], Mapping[str, Any]]) -> tuple[Sequence[Any], dict[str, Any]]:
+    return fit[0], {name: value for name, value in fit[1].items() if name != "callbacks"}
 
 
-def _outcome(result: dict[str, Any], objective: str) -> str:
-    names = dict.fromkeys(("val_loss", objective))
-    return "  ".join(f"{name} {short(result['metrics'][name])}" for name in names)
-
-
-def short(value: Any) -> str:
-    """Write a value in at most four significant digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _free(running: Mapping[str, Any]) -> str:
+    # The oracle knows a trial by who runs it, and no two that run may share the name.
+    return "-".join(sorted(running)) + "+" if running else "0"

@@ -1,0 +1,123 @@
+"""What a search leaves for later: the best model, its hyperparameters, a program that trains it anew, a report."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kregtools.errors import KregtoolsWarning
+from kregtools.tuning.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from kregtools.tuning.result import TuningResult
+
+MODEL, CONFIG, RECIPE, TRIALS, REPORT = (
+    "best_model.keras",
+    "best_config.json",
+    "best_recipe.py",
+    "trials.csv",
+    "report.html",
+)
+
+
+def export(result: TuningResult, test: Any = None) -> None:
+    """Writes the files of an ended search; what cannot be written becomes a warning."""
+    directory = result.directory
+    _tried(TRIALS, lambda: result.frame().to_csv(directory / TRIALS, index=False))
+    _tried(REPORT, lambda: result.report(directory / REPORT))
+    if not result.found:
+        return
+    model = result.best_model()
+    config = _config(result)
+    if test is not None:
+        config["test"] = _test_once(directory, config, model, test)
+    _tried(CONFIG, lambda: write_json(directory / CONFIG, config))
+    _tried(MODEL, lambda: model.save(directory / MODEL))
+    _tried(RECIPE, lambda: (directory / RECIPE).write_text(_recipe(result, config), encoding="utf-8"))
+
+
+def _config(result: TuningResult) -> dict[str, Any]:
+    row = result.best_row()
+    project = read_json(result.directory / "project.json")
+    return {
+        "trial": row["trial"],
+        "hyperparameters": result.best_hyperparameters.values,
+        "objective": result.tuner.oracle.objective.name,
+        "score": row[result.tuner.oracle.objective.name],
+        "mean_score": result.best_mean()[0],
+        "runs": result.best_mean()[1],
+        "best_epoch": row["best_epoch"],
+        **{name: project[name] for name in ("epochs", "batch_size", "patience", "seed")},
+    }
+
+
+def _test_once(directory: Path, config: dict[str, Any], model: Any, test: Any) -> dict[str, float]:
+    """The scores on the test data, measured in the first call alone."""
+    path = directory / "test.json"
+    if path.exists():
+        kept = read_json(path)
+        if kept["hyperparameters"] != config["hyperparameters"]:
+            warnings.warn(
+                f"The test data were used already, on trial {kept['trial']}; the best trial is now {config['trial']}. "
+                "They are not used twice: the scores are those of the earlier one. Test a model of your own choice "
+                "with `result.best_model().evaluate(...)`.",
+                KregtoolsWarning,
+                stacklevel=4,
+            )
+        return kept["scores"]
+    scores = model.evaluate(*(test if isinstance(test, tuple) else (test,)), verbose=0, return_dict=True)
+    scores = {name: float(value) for name, value in scores.items()}
+    write_json(path, {"trial": config["trial"], "hyperparameters": config["hyperparameters"], "scores": scores})
+    return scores
+
+
+def _recipe(result: TuningResult, config: dict[str, Any]) -> str:
+    """A program that builds and trains the best model anew, where its builder can be imported."""
+    hypermodel = result.tuner.hypermodel
+    builder = getattr(hypermodel, "_build", None)
+    target = builder if inspect.isfunction(builder) else type(hypermodel)
+    name, module = target.__qualname__, target.__module__
+    fixed = getattr(hypermodel, "fixed", {})
+    own = hasattr(hypermodel, "load")
+    make = f"{name}(**{json.dumps(fixed)})" if not inspect.isfunction(target) and fixed else f"{name}()"
+    place = "" if "<" not in name and module != "__main__" else "# Put the builder of your model here.\n"
+    data = "model_builder.load()" if own else "load()  # your data: (x, y), (x_val, y_val), test"
+    build = "model_builder.build(hp)" if not inspect.isfunction(target) else f"{name}(hp)"
+    fit = "model_builder.fit(hp, model, " if not inspect.isfunction(target) else "model.fit("
+    batch = f"batch_size={config['batch_size']}, " if config["batch_size"] else ""
+    lines = [
+        f'"""Trains the best model of a search anew: trial {config["trial"]}, {config["objective"]} '
+        f'{config["score"]:.4f}."""',
+        "",
+        "import keras",
+        "import keras_tuner",
+        f"{place}from {module} import {name.split('.')[0]}",
+        "",
+        f"VALUES = {config['hyperparameters']!r}",
+        "",
+        f"keras.utils.set_random_seed({config['seed']})",
+        *([] if inspect.isfunction(target) else [f"model_builder = {make}"]),
+        "hp = keras_tuner.HyperParameters()",
+        "hp.values = dict(VALUES)",
+        f"model = {build}",
+        f"(x, y), validation, test = {data}",
+        f'stop = keras.callbacks.EarlyStopping("val_loss", patience={config["patience"]}, restore_best_weights=True)',
+        f"{fit}x, y, validation_data=validation, epochs={config['epochs']}, {batch}callbacks=[stop])",
+        'print("validation:", model.evaluate(*validation, verbose=0, return_dict=True))',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _tried(name: str, write: Any) -> None:
+    try:
+        write()
+    except Exception as error:
+        warnings.warn(
+            f"{name} could not be written ({type(error).__name__}: {error}). The search itself is complete, and the "
+            "same call writes it again.",
+            KregtoolsWarning,
+            stacklevel=4,
+        )

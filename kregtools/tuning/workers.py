@@ -1,0 +1,172 @@
+"""Many trials at once, on a Dask cluster."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kregtools.tuning import training
+
+TOPIC = "kregtools-epoch"
+# A trial that takes its worker with it so many times is put down as failed.
+MOST_DEATHS = 2
+
+
+class Pool:
+    """Runs trials on the workers of a Dask cluster; the search itself stays in this process.
+
+    Without a client it starts a cluster of its own on this machine: one process a worker, one thread each, and one
+    GPU each where there are GPUs. A trial whose worker dies is run again on another.
+
+    Args:
+        workers: Integer, how many trials run at once. Defaults to `None`: as many as the client's cluster has workers.
+        client: `distributed.Client` of a running cluster. Its workers need kregtools, a Keras backend and the memory
+            for the data, but no shared directory: what a trial leaves comes back with its result.
+    """
+
+    def __init__(self, workers: int | None = None, client: Any = None) -> None:
+        if importlib.util.find_spec("distributed") is None:
+            raise ImportError(
+                "Trials at once need Dask, which is not installed. Received: "
+                f"workers={workers!r}, client={client!r}. Install it with `pip install kregtools[distributed]`."
+            )
+        self.client = client
+        self.size = workers or max(len(client.scheduler_info()["workers"]), 1)
+        self._own: list[Any] = []
+        self._futures: dict[Any, tuple[str, Path]] = {}
+        self._told: list[tuple[str, int, dict[str, float]]] = []
+        self._lock = threading.Lock()
+
+    def opened(self, fit: tuple[Sequence[Any], Mapping[str, Any]]) -> Pool:
+        self._fit = fit[0], {name: value for name, value in fit[1].items() if name != "callbacks"}
+        _check_can_be_sent(self._fit)
+        return self
+
+    def __enter__(self) -> None:
+        from distributed import Client
+
+        if self.client is None:
+            self._own = [_local_cluster(self.size)]
+            self.client = Client(self._own[0])
+            self._own.insert(0, self.client)
+        self.client.subscribe_topic(TOPIC, self._hear)
+        # Once to every worker, not with every trial.
+        self._data = self.client.scatter(self._fit, broadcast=True, hash=False)
+
+    def __exit__(self, *exception: object) -> None:
+        with suppress(Exception):
+            self.client.unsubscribe_topic(TOPIC)
+            self.client.cancel(list(self._futures))
+        for opened in self._own:
+            with suppress(Exception):
+                opened.close(timeout=10)
+        if self._own:
+            self.client, self._own = None, []
+        self._futures.clear()
+
+    def submit(self, trial_id: str, task: training.Trial, directory: Path) -> None:
+        future = self.client.submit(_run, trial_id, task, self._data, pure=False, retries=0)
+        self._futures[future] = trial_id, directory
+
+    def wait(self, progress: Callable[[str, int, dict[str, float]], None]) -> tuple[str, Any]:
+        """Waits for a trial to end; its result, or the error it ended with."""
+        from distributed import wait
+
+        while True:
+            with suppress(TimeoutError):
+                wait(list(self._futures), timeout=0.5, return_when="FIRST_COMPLETED")
+            for told in self._taken():
+                progress(*told)
+            ended = next((future for future in self._futures if future.done()), None)
+            if ended is not None:
+                trial_id, directory = self._futures.pop(ended)
+                return trial_id, _outcome(ended, directory)
+
+    def _hear(self, event: tuple[float, Any]) -> None:
+        with self._lock:
+            self._told.append(tuple(event[1]))  # pyright: ignore[reportArgumentType]
+
+    def _taken(self) -> list[tuple[str, int, dict[str, float]]]:
+        with self._lock:
+            told, self._told = self._told, []
+        return told
+
+
+def _run(trial_id: str, task: training.Trial, fit: Any) -> tuple[Any, dict[str, bytes]]:
+    """Runs a trial in a worker; its result, and its files by name."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    with tempfile.TemporaryDirectory(prefix="kregtools-") as name:
+        directory = Path(name)
+        result = training.run(task, directory, fit, lambda *told: worker.log_event(TOPIC, (trial_id, *told)))
+        files = [path for path in directory.rglob("*") if path.is_file()]
+        return result, {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def _outcome(future: Any, directory: Path) -> Any:
+    error = future.exception()
+    if error is not None:
+        # One that ends a search is not from a worker that died.
+        return MemoryError(f"{error}") if type(error).__name__ == "KilledWorker" else error
+    result, files = future.result()
+    try:
+        for name, content in files.items():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).write_bytes(content)
+    except OSError as full:
+        return full
+    return result
+
+
+def _local_cluster(size: int) -> Any:
+    import dask
+    from distributed import Scheduler, SpecCluster
+    from distributed.deploy.subprocess import SubprocessWorker
+
+    dask.config.set({"distributed.scheduler.allowed-failures": MOST_DEATHS})
+    gpus = _gpus()
+    specs = {}
+    for index in range(size):
+        environment = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        if gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+        options = {"nthreads": 1, "env": environment, "memory_limit": 0, "death_timeout": 30, "name": str(index)}
+        specs[index] = {"cls": SubprocessWorker, "options": {"worker_kwargs": options}}
+    scheduler = {"cls": Scheduler, "options": {"port": 0, "dashboard": False, "dashboard_address": None}}
+    return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=True)
+
+
+def _gpus() -> list[str]:
+    """The GPUs of this machine, told without a backend, which would take hold of them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [gpu for gpu in visible.split(",") if gpu and gpu != "-1"]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    lines = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
+    return [str(index) for index in range(len(lines))] if listed.returncode == 0 else []
+
+
+def _check_can_be_sent(fit: tuple[Sequence[Any], Mapping[str, Any]]) -> None:
+    import cloudpickle
+
+    for name, value in [*enumerate(fit[0]), *fit[1].items()]:
+        if type(value).__module__.startswith("numpy"):
+            continue
+        try:
+            cloudpickle.dumps(value)
+        except Exception as error:
+            raise ValueError(
+                f"Workers are other processes, and {name!r} cannot be sent to them. Received: {type(value).__name__} "
+                f"({type(error).__name__}). Expected arrays, or a `keras.utils.PyDataset` that reads its own data."
+            ) from error
