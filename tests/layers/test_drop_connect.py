@@ -95,8 +95,8 @@ def test_it_regularizes_and_still_learns():
         keras.Input((10,)), DropConnect(layers.Dense(64, activation="relu"), 0.3), layers.Dense(1, activation="sigmoid")
     ])  # fmt: skip
     model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", metrics=["accuracy"])
-    model.fit(x, y, epochs=20, verbose=0)
-    assert model.evaluate(x, y, verbose=0)[1] > 0.95
+    model.fit(x, y, epochs=10, verbose=0)
+    assert model.evaluate(x, y, verbose=0)[1] > 0.9
 
 
 def test_a_mask_goes_the_way_of_the_layer():
@@ -117,10 +117,10 @@ def test_watching_changes_nothing_and_finds_nothing():
             branch = DropConnect(layers.Dense(32, activation="relu"), 0.2, name=f"dropped{block}")(x)
             x = layers.Add()([x, StochasticDepth(rate, name=f"depth{block}")(branch)])
         model = keras.Model(inputs, layers.Dense(1)(x))
-        model.compile(keras.optimizers.Adam(0.003), "mse")
-        x = data(1024, 8)
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+        x = data(512, 8)
         y = np.sin(x[:, :1]) + 0.5 * x[:, 1:2]
-        model.fit(x, y, validation_split=0.25, epochs=12, verbose=0, callbacks=callbacks)
+        model.fit(x, y, validation_split=0.25, epochs=8, verbose=0, callbacks=callbacks)
         return [numbers(variable) for variable in model.variables]
 
     monitor = HealthMonitor(sample_every=1, verbose=0)

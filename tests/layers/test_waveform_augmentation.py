@@ -62,10 +62,10 @@ def test_silence_stays_silent_and_has_a_finite_gradient():
     ]
     for layer in layers:
         np.testing.assert_allclose(run(layer, silence), 0, atol=1e-6)
-        model = keras.Sequential([keras.Input((512,)), keras.layers.Rescaling(0.0), keras.layers.Dense(512), layer])
-        model.compile("sgd", "mse", jit_compile=False)
-        model.fit(silence, silence, verbose=0)
-        assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    model = keras.Sequential([keras.Input((512,)), keras.layers.Rescaling(0.0), keras.layers.Dense(512), *layers])
+    model.compile("sgd", "mse", jit_compile=False)
+    model.fit(silence, silence, verbose=0)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
 def test_a_gain_is_one_factor_for_each_waveform():
