@@ -32,3 +32,9 @@ def test_our_objects_are_registered_once_keras_is_there(imports):
     code = f"{imports}; print(keras.saving.get_registered_object('kregtools>DropoutAware').__name__)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "DropoutAware"
+
+
+def test_importing_it_adds_little_to_importing_keras():
+    code = "import keras, time; began = time.process_time(); import kregtools; print(time.process_time() - began)"
+    seconds = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(2)]
+    assert min(seconds) < 0.3

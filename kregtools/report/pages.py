@@ -8,8 +8,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kregtools.causes import CAUSES
-from kregtools.symptoms import SYMPTOMS
+from kregtools import causes, symptoms
 
 SECTION = re.compile(r"([A-Z][a-z ]+): (.*)", flags=re.DOTALL)
 
@@ -38,8 +37,8 @@ class Page:
 
 def pages(kind: str | None = None) -> list[Page]:
     """The pages of all symptoms and causes, or of one kind."""
-    found = [_page("symptom", rule, _causes_of(rule.name)) for rule in SYMPTOMS]
-    found += [_page("cause", rule, rule.explains) for rule in CAUSES]
+    found = [_page("symptom", rule, _causes_of(rule.name)) for rule in symptoms.SYMPTOMS]
+    found += [_page("cause", rule, rule.explains) for rule in causes.CAUSES]
     return [page for page in found if kind in (None, page.kind)]
 
 
@@ -70,4 +69,4 @@ def _page(kind: str, rule: Any, related: tuple[str, ...]) -> Page:
 
 
 def _causes_of(symptom: str) -> tuple[str, ...]:
-    return tuple(cause.name for cause in CAUSES if symptom in cause.explains)
+    return tuple(cause.name for cause in causes.CAUSES if symptom in cause.explains)

@@ -77,10 +77,13 @@ def decades(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def spans_decades(values: np.ndarray, decades: float = 1.5) -> bool:
-    """Whether positive values are so far apart that a linear scale would hide the small ones."""
+def spans_decades(values: np.ndarray) -> bool:
+    """Whether values are so far apart that a linear scale would hide the small ones; zeros take more to be left out."""
     known = values[np.isfinite(values)]
-    return bool(len(known) and known.min() > 0 and np.log10(known.max() / known.min()) > decades)
+    positive = known[known > 0]
+    if not len(positive) or len(known[known < 0]):
+        return False
+    return bool(np.log10(positive.max() / positive.min()) > (1.5 if len(positive) == len(known) else 4.0))
 
 
 def nothing(ax: Axes, why: str) -> Axes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from matplotlib.axes import Axes
 
+from kregtools import symptoms
 from kregtools.record import Record
 from kregtools.report.style import (
     FAINT,
@@ -24,9 +25,11 @@ from kregtools.report.style import (
     spans_decades,
     whole_numbers,
 )
-from kregtools.symptoms import SYMPTOMS, Shown, Symptom
+from kregtools.symptoms import Shown, Symptom
 
 MOST_OTHERS = 30
+# Of the largest value: what is smaller is drawn at the foot.
+DEEPEST = 1e-8
 LIMIT, CONSTANT = "limit", "best constant"
 
 
@@ -60,7 +63,7 @@ def evidence_data(record: Record, symptom: Symptom | None = None) -> Evidence:
         record: The record of a run.
         symptom: A symptom of its diagnosis. Defaults to `None`: the losses.
     """
-    shown = next((rule.shown for rule in SYMPTOMS if symptom is not None and rule.name == symptom.name), None)
+    shown = next((rule.shown for rule in symptoms.SYMPTOMS if symptom is not None and rule.name == symptom.name), None)
     found = _by_step(record, symptom, shown) if symptom is not None and shown is not None else None
     return found or _by_epoch(record, symptom)
 
@@ -93,6 +96,7 @@ def plot_evidence(record: Record, ax: Axes | None = None, *, symptom: Symptom | 
         ax.axvline(evidence.began, color=MARK, linewidth=1, linestyle="--")
     if spans_decades(every):
         ax.set_yscale("log")
+        ax.set_ylim(bottom=max(ax.get_ylim()[0], float(np.nanmax(every)) * DEEPEST))
         decades(ax.yaxis)
     ax.set_xlabel(evidence.along)
     ax.set_ylabel(evidence.what, parse_math=False)

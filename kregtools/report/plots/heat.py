@@ -23,6 +23,7 @@ from kregtools.symptoms.vanishing_gradient import FLOOR
 
 MOST_LABELS = 24
 MOST_COLUMNS = 100
+BAR_WIDTH = 0.13
 # From the band's edges outwards, colours that are told apart by those who see no red or green.
 BELOW, ABOVE = ("#0b3c6f", "#4d93cf", "#c3dbee"), ("#f4d9a8", "#dd8a33", "#8f2c0c")
 HEALTHY = ("#e4ecea", "#cfe3d8", "#efece2")
@@ -108,11 +109,12 @@ def _heat(
 def _plot(heat: Heat, ax: Axes | None) -> Axes:
     if not heat.values.size:
         return nothing(ax or axes(height=1.2), "not measured in this run")
-    ax = ax or axes(WIDTH, 0.8 + 0.17 * min(max(len(heat.layers), 7), MOST_LABELS))
+    height = 0.17 * min(max(len(heat.layers), 7), MOST_LABELS)
+    ax = ax or axes(WIDTH, 0.8 + height)
     shown = np.where(heat.values > 0, heat.values, np.nan) if heat.log else heat.values
     norm = _norm(heat, shown)
     image = ax.imshow(shown, aspect="auto", norm=norm, cmap=_colours(norm, heat.band), interpolation="none")
-    bar = ax.figure.colorbar(image, ax=ax, pad=0.01, aspect=30)
+    bar = ax.figure.colorbar(image, ax=ax, pad=0.01, aspect=height / BAR_WIDTH)
     _draw_band(bar.ax, heat, norm)
     ticks_of_layers(ax, heat.layers)
     ticks_of_steps(ax, heat.steps)
