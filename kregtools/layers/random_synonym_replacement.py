@@ -58,13 +58,7 @@ class RandomSynonymReplacement(TokenAugmentation):
 
     def __init__(self, table: Mapping[int, Sequence[int]], rate: float = 0.1, **kwargs: Any) -> None:
         super().__init__(rate, **kwargs)
-        # A saved table has its keys as strings.
-        known = {int(token): [int(other) for other in others] for token, others in table.items()}
-        if not known or min(known) < 0 or not all(known.values()):
-            raise ValueError(
-                f"Invalid value for argument `table`. Received: table={dict(table)!r}. Expected a dict from token ids "
-                "to lists of ids, none of them empty."
-            )
+        known = _known(table)
         self.table = known
         self.counts = np.zeros(max(known) + 1, "int32")
         for token, others in known.items():
@@ -84,3 +78,15 @@ class RandomSynonymReplacement(TokenAugmentation):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "table": {str(token): others for token, others in self.table.items()}}
+
+
+def _known(table: Any) -> dict[int, list[int]]:
+    # A saved table has its keys as strings.
+    pairs = table.items() if isinstance(table, Mapping) else ()
+    known = {int(token): [int(other) for other in others] for token, others in pairs}
+    if not known or min(known) < 0 or not all(known.values()):
+        raise ValueError(
+            f"Invalid value for argument `table`. Received: table={table!r}. Expected a dict from token ids to "
+            "lists of ids, none of them empty."
+        )
+    return known

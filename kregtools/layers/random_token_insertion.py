@@ -59,13 +59,7 @@ class RandomTokenInsertion(TokenAugmentation):
         super().__init__(rate, **kwargs)
         self.vocabulary_size = vocabulary_size
         if vocabulary_size is not None:
-            left_out = (self.pad_value, *self.protected)
-            self.vocabulary = np.setdiff1d(np.arange(vocabulary_size), left_out).astype("int32")
-            if not len(self.vocabulary):
-                raise ValueError(
-                    f"Invalid value for argument `vocabulary_size`. Received: vocabulary_size={vocabulary_size!r}, "
-                    f"with padding and protected ids {left_out}. Expected an integer that leaves ids to insert."
-                )
+            self.vocabulary = self._vocabulary(vocabulary_size)
 
     def augment(self, batch: Any) -> Any:
         length = length_of(batch)
@@ -80,6 +74,16 @@ class RandomTokenInsertion(TokenAugmentation):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "vocabulary_size": self.vocabulary_size}
+
+    def _vocabulary(self, size: Any) -> np.ndarray:
+        left_out = (self.pad_value, *self.protected)
+        found = np.setdiff1d(np.arange(size if isinstance(size, int) else 0), left_out)
+        if not len(found):
+            raise ValueError(
+                f"Invalid value for argument `vocabulary_size`. Received: vocabulary_size={size!r}, with padding and "
+                f"protected ids {left_out}. Expected an integer that leaves ids to insert, or None."
+            )
+        return found.astype("int32")
 
     def _drawn(self, tokens: Any, changeable: Any) -> Any:
         """A token for each place, to come in after it."""

@@ -177,6 +177,8 @@ def test_in_a_dataset_also_with_texts_of_unknown_length(name, batched):
     (lambda: RandomTokenSwap()(np.ones((2, 3, 4))),
      r"RandomTokenSwap takes token ids, \(batch, length\).*Received: an input of shape \(2, 3, 4\)"),
     (lambda: RandomTokenInsertion(vocabulary_size=1), "Received: vocabulary_size=1, with padding and protected ids"),
+    (lambda: RandomTokenInsertion(vocabulary_size="all"), "Received: vocabulary_size='all'"),
+    (lambda: RandomSynonymReplacement([1, 2]), r"Received: table=\[1, 2\]"),
     (lambda: RandomSynonymReplacement({}), "Received: table={}. Expected a dict from token ids to lists"),
     (lambda: RandomSynonymReplacement({4: []}), r"Received: table=\{4: \[\]\}"),
 ])  # fmt: skip
