@@ -21,7 +21,8 @@ class RandomNoise(WaveformAugmentation):
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
     `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the sound
-    alone.
+    alone. A model called without `training`, or exported, augments as well, as with Keras' own: export one without the
+    layer.
 
     Args:
         snr: Pair of numbers, or one: the signal-to-noise ratio in decibels is drawn evenly between the two. Defaults

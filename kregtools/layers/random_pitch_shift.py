@@ -20,7 +20,8 @@ class RandomPitchShift(VocoderAugmentation):
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
     `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the sound
-    alone.
+    alone. A model called without `training`, or exported, augments as well, as with Keras' own: export one without the
+    layer.
 
     Args:
         semitones: Number s, for a shift drawn evenly from -s to s semitones, or a pair of numbers to draw between. 12

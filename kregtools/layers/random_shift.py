@@ -17,7 +17,8 @@ class RandomShift(WaveformAugmentation):
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
     `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the sound
-    alone.
+    alone. A model called without `training`, or exported, augments as well, as with Keras' own: export one without the
+    layer.
 
     Args:
         shift: Number from 0 to 1: the most that a waveform is moved, as a share of its length, either way; or a pair of

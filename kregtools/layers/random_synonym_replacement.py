@@ -22,7 +22,8 @@ class RandomSynonymReplacement(TokenAugmentation):
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
     `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the texts
-    alone.
+    alone. A model called without `training`, or exported, augments as well, as with Keras' own: export one without the
+    layer.
 
     Args:
         table: Dict from a token id to the list of the ids of its synonyms. It is saved with the layer.

@@ -19,7 +19,8 @@ class RandomTimeStretch(VocoderAugmentation):
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
     `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the sound
-    alone.
+    alone. A model called without `training`, or exported, augments as well, as with Keras' own: export one without the
+    layer.
 
     Args:
         rate: Pair of numbers, or one: the speed is drawn evenly between the two. 2 is twice as fast. Defaults to

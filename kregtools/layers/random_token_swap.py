@@ -20,7 +20,8 @@ class RandomTokenSwap(TokenAugmentation):
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
     `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict` leaves the texts
-    alone.
+    alone. A model called without `training`, or exported, augments as well, as with Keras' own: export one without the
+    layer.
 
     Args:
         rate: Number from 0 to below 1. The share of the tokens that take part. Defaults to `0.1`.

@@ -24,7 +24,8 @@ class ShiftAndFlip(Augmentation):
     256 × 32 × 32 × 3, 2 CPU cores with other work on them, 2026-11-21: `benchmarks/augmentation.py`).
 
     `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map the layer over a
-    `tf.data` dataset with TensorFlow, or put it in a model, where `fit` trains and `predict` leaves the images alone.
+    `tf.data` dataset with TensorFlow, or put it in a model, where `fit` trains and `predict` leaves the images alone. A
+    model called without `training`, or exported, augments as well, as with Keras' own: export one without the layer.
 
     Args:
         shift: Non-negative integer, or a pair for height and width. An image is moved by up to so many pixels each

@@ -79,6 +79,16 @@ def test_in_a_dataset_each_image_has_its_own_draw(batched):
     assert len(np.unique(outputs, axis=0)) > 40
 
 
+def test_who_does_not_say_training_gets_what_keras_own_layers_give():
+    """`fit` and `predict` say it; a call of the model alone does not."""
+    x = images(64, 5, 5, 1)
+    for layer in (keras.layers.RandomFlip("horizontal"), ShiftAndFlip(2)):
+        model = keras.Sequential([keras.Input((5, 5, 1)), layer])
+        assert not np.array_equal(numbers(model(x)), x)
+        np.testing.assert_array_equal(numbers(model(x, training=False)), x)
+        np.testing.assert_array_equal(model.predict(x, verbose=0), x)
+
+
 def test_images_that_are_scaled_after_it_are_no_finding():
     x = np.random.default_rng(0).integers(0, 256, size=(256, 8, 8, 3)).astype("float32")
     y = (x.mean((1, 2, 3)) > 127).astype("int32")
