@@ -16,7 +16,8 @@ class RandomGain(WaveformAugmentation):
 
     Nothing is clipped. `training` is `True` where nothing says otherwise, as in Keras' own preprocessing layers: map
     the layer over a `tf.data` dataset with TensorFlow, or put it first in a model, where `fit` trains and `predict`
-    leaves the sound alone.
+    leaves the sound alone. A model called without `training`, or exported, augments as well, as with Keras' own: export
+    one without the layer.
 
     Args:
         gain: Number g, for a gain drawn evenly from -g to g decibels, or a pair of numbers to draw between. Defaults
