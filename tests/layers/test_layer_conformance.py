@@ -177,5 +177,4 @@ def test_keras_own_layers_pass():
     """What is asked of a layer is no more than Keras' own do."""
     flags = {"identity_at_inference": True, "preserves_expectation": True, "supports_masking": True}
     check_layer(lambda seed=None: keras.layers.Dropout(0.3, seed=seed), FEATURES, per_sample=True, **flags)
-    check_layer(lambda seed=None: keras.layers.SpatialDropout1D(0.3, seed=seed), FEATURES, per_sample=True, **flags)
     check_layer(lambda: keras.layers.LayerNormalization(), FEATURES, supports_masking=True)
