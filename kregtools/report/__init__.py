@@ -9,14 +9,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kregtools.report import plots as plots
     from kregtools.report.html import write_html as write_html
+    from kregtools.report.html import write_rules as write_rules
+    from kregtools.report.tensorboard import write_events as write_events
 
-_HOME = {"write_html": "kregtools.report.html"}
+_HOME = {
+    "write_events": "kregtools.report.tensorboard",
+    "write_html": "kregtools.report.html",
+    "write_rules": "kregtools.report.html",
+}
 
-__all__ = ["write_html"]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["plots", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
+    if name == "plots":
+        return importlib.import_module("kregtools.report.plots")
     raise AttributeError(f"module 'kregtools.report' has no attribute {name!r}. Available: {', '.join(__all__)}.")

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 import kregtools
+
+CODE = re.compile("`([^`]+)`")
 
 
 @functools.cache
 def environment() -> jinja2.Environment:
     """The templates in `templates/`; `page.html` is the frame that a page extends, `parts.html` what several show."""
-    return jinja2.Environment(
+    found = jinja2.Environment(
         loader=jinja2.PackageLoader("kregtools.report", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["marked"] = _marked
+    return found
 
 
 def rendered(template: str, **values: Any) -> str:
@@ -45,6 +51,11 @@ def write_page(path: str | Path, what: str, text: str) -> Path:
     finally:
         unfinished.unlink(missing_ok=True)
     return path
+
+
+def _marked(text: str) -> Markup:
+    """Text in which what stands between backticks is code."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def check_place(path: str | Path, what: str) -> None:

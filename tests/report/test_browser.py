@@ -51,7 +51,7 @@ def test_a_subclassed_model_of_two_hundred_layers_renders(deep):
     html = render(deep.record, deep.diagnosis)
     assert len(html.encode()) < 1_000_000
     assert "<script" not in html and "&lt;script&gt;alert($x_1)&lt;/script&gt; 层" in html and "a.b&gt;c-0" in html
-    assert "pass `validation_data` or `validation_split` to `fit`" in html
+    assert "pass <code>validation_data</code> or <code>validation_split</code> to <code>fit</code>" in html
     assert html.count("<svg") >= 10
 
 

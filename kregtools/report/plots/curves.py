@@ -86,7 +86,17 @@ def plot_curve(record: Record, ax: Axes | None = None, *, metric: str = "loss") 
     marker = "o" if len(curve.epochs) <= MOST_MARKERS else None
     for values, name, colour in ((curve.training, "training", TRAINING), (curve.validation, "validation", VALIDATION)):
         if values.size:
-            ax.plot(curve.epochs, values, color=colour, marker=marker, markersize=2.5, linewidth=1.4, label=name)
+            # Validation may be measured every few epochs; a training loss that is missing is one that was not finite.
+            shown = np.isfinite(values) if name == "validation" else np.ones(len(values), dtype=bool)
+            ax.plot(
+                curve.epochs[shown],
+                values[shown],
+                color=colour,
+                marker=marker,
+                markersize=2.5,
+                linewidth=1.4,
+                label=name,
+            )
     _mark(ax, curve)
     if spans_decades(np.concatenate([curve.training, curve.validation])):
         ax.set_yscale("log")
