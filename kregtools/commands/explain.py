@@ -14,13 +14,12 @@ import argparse
 import textwrap
 from typing import TYPE_CHECKING
 
-from kregtools.commands.output import tell, tell_json
+from kregtools.commands.output import WIDTH, tell, tell_json
 
 if TYPE_CHECKING:
     from kregtools.report.pages import Page
 
 HELP = "what a symptom or a cause is, how it is told, and what to do"
-WIDTH = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+WIDTH = 100
+
+
 def tell(text: str) -> None:
     """Prints text as it is."""
     sys.stdout.write(f"{text}\n")
@@ -21,8 +24,11 @@ def tell_json(value: Any) -> None:
 
 
 def show(what: RenderableType) -> None:
-    """Prints something that rich can lay out; lines are not broken where there is no terminal."""
+    """Prints something that rich can lay out; lines are not broken or filled up where there is no terminal."""
     from rich.console import Console
 
-    console = Console(highlight=False)
-    console.print(what, soft_wrap=isinstance(what, str))
+    width = None if sys.stdout.isatty() else WIDTH
+    console = Console(highlight=False, width=width)
+    with console.capture() as captured:
+        console.print(what, soft_wrap=isinstance(what, str))
+    tell("\n".join(line.rstrip() for line in captured.get().splitlines()))

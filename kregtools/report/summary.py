@@ -27,7 +27,7 @@ WARNED = "Not quite healthy: it trains, and could do better."
 
 def sentence(diagnosis: Diagnosis) -> str:
     """The verdict in one sentence."""
-    if diagnosis.verdict == "undetermined" and any(s.severity == "warning" for s in diagnosis.symptoms):
+    if diagnosis.verdict == "undetermined" and diagnosis.symptoms:
         return WARNED
     return SENTENCES[diagnosis.verdict]
 
