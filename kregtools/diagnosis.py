@@ -5,12 +5,14 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from kregtools import causes as cause_rules
 from kregtools import symptoms as symptom_rules
+from kregtools._time_limit import TimeLimitError, time_limit
 from kregtools.causes import Cause
 from kregtools.record import Record
 from kregtools.symptoms import CannotCheckError, Symptom
@@ -22,6 +24,9 @@ Verdict = Literal["healthy", "overfit", "underfit", "sick", "undetermined"]
 Found = TypeVar("Found")
 
 SEVERITIES = ("critical", "warning", "info")
+# A rule takes milliseconds.
+PATIENCE_S = 10.0
+_ENDLESS: set[object] = set()
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def diagnose(record: Record, ignore: Collection[str] = ()) -> Diagnosis:
     passed: list[str] = []
     unchecked: list[Unchecked] = []
     for rule in _wanted(symptom_rules.SYMPTOMS, ignore):
-        symptom = _tried(rule.name, lambda rule=rule: rule.check(record), unchecked)
+        symptom = _tried(rule, Symptom, lambda rule=rule: rule.check(record), unchecked)
         if isinstance(symptom, Symptom):
             found[rule.name] = symptom
         elif symptom is None:
@@ -161,18 +166,45 @@ def _wanted(rules: Iterable[Found], ignore: Collection[str]) -> list[Found]:
     return [rule for rule in rules if rule.name not in ignore]  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _tried(name: str, check: Callable[[], Found], unchecked: list[Unchecked]) -> Found | Unchecked:
+def _tried(
+    rule: Any, kind: type[Symptom | Cause], check: Callable[[], Found], unchecked: list[Unchecked]
+) -> Found | Unchecked:
     try:
-        result = check()
-        if result is not None and not isinstance(result, (Symptom, Cause)):
-            raise TypeError(f"the rule returned {result!r}, not a Symptom, a Cause or None")
+        if rule in _ENDLESS:
+            raise CannotCheckError(f"its rule had not ended after {PATIENCE_S:g} s, and is not tried again")
+        with time_limit(PATIENCE_S):
+            result = check()
+        _refuse_nonsense(result, kind)
         return result
     except CannotCheckError as missing:
-        unchecked.append(Unchecked(name, str(missing)))
-    except Exception as error:
+        unchecked.append(Unchecked(rule.name, str(missing)))
+    except (Exception, TimeLimitError) as error:
+        if isinstance(error, TimeLimitError):
+            _ENDLESS.add(rule)
         reason = f"its rule failed ({type(error).__name__}: {error}); please report this"
-        unchecked.append(Unchecked(name, reason, traceback.format_exc()))
+        unchecked.append(Unchecked(rule.name, reason, traceback.format_exc()))
     return unchecked[-1]
+
+
+def _refuse_nonsense(result: Any, kind: type[Symptom | Cause]) -> None:
+    """Refuses what a rule must not return, so that those who show it need not doubt it."""
+    if result is None:
+        return
+    if not isinstance(result, kind):
+        raise TypeError(f"the rule returned {result!r}, not a {kind.__name__} or None")
+    texts = [result.name]
+    if isinstance(result, Symptom):
+        texts += [result.message, *result.layers, *result.evidence]
+        numbers = [*result.evidence.values(), 0 if result.first_step is None else result.first_step]
+        if result.severity not in SEVERITIES:
+            raise ValueError(f"its severity is {result.severity!r}, not one of {', '.join(SEVERITIES)}")
+    else:
+        texts += [result.reason, result.remedy.text, result.remedy.code, *result.explains]
+        numbers = [result.confidence]
+    wrong = [text for text in texts if not isinstance(text, str)]
+    wrong += [number for number in numbers if not isinstance(number, (int, float, np.number))]
+    if wrong:
+        raise TypeError(f"the rule's {kind.__name__} holds {wrong[0]!r} where a text or a number is expected")
 
 
 def _causes(
@@ -181,7 +213,7 @@ def _causes(
     named = []
     for rule in _wanted(cause_rules.CAUSES, ignore):
         if any(name in found for name in rule.explains):
-            cause = _tried(rule.name, lambda rule=rule: rule.check(record, found), unchecked)
+            cause = _tried(rule, Cause, lambda rule=rule: rule.check(record, found), unchecked)
             if isinstance(cause, Cause):
                 named.append(cause)
     return tuple(sorted(named, key=lambda cause: -cause.confidence))

@@ -18,7 +18,7 @@ from kregtools.callbacks._monitors import enter, shift_values
 from kregtools.callbacks._outlets import Events, Outlet, Outlets, Page, Printed
 from kregtools.capture import model_facts
 from kregtools.diagnosis import Diagnosis, check_names, diagnose
-from kregtools.errors import KregtoolsWarning
+from kregtools.errors import KregtoolsWarning, RecordError
 from kregtools.normalization import VarianceShift
 from kregtools.record import Journal, Record, journal_path
 from kregtools.report.summary import epoch_values
@@ -43,7 +43,8 @@ class FitDiagnosis(keras.callbacks.Callback):
 
     Args:
         directory: Directory to keep the record in, as the run goes on; read it back with `kregtools.load`. Each run
-            needs one of its own. Defaults to `None`: the record stays in memory and no file is written.
+            needs one of its own, unless `resume` is set. Defaults to `None`: the record stays in memory and no file
+            is written.
         verbose: `"auto"`, 0, 1 or 2. `"auto"` prints the diagnosis at the end if there is something to say and
             nothing for a healthy run; 0 prints nothing, 1 always prints it at the end, 2 also a line after each
             epoch, with new findings. In a notebook, 2 is one output that follows the run. Defaults to `"auto"`.
@@ -53,9 +54,13 @@ class FitDiagnosis(keras.callbacks.Callback):
         tensorboard: Log directory for TensorBoard. Every epoch, scalars, histograms and the diagnosis are written to
             the run `kregtools` in it, next to what Keras' own `TensorBoard` callback writes there. Defaults to
             `None`: none.
+        resume: Whether to go on with the record in `directory` if there is one, as `BackupAndRestore` goes on with
+            the model: with a fit that starts at epoch k, what was seen before k is kept; with one that starts at
+            epoch 0 the record starts anew. Defaults to `False`.
 
     Raises:
-        ValueError: If an argument is not one of the above, or `directory` holds the record of an earlier run.
+        ValueError: If an argument is not one of the above, or `directory` holds the record of an earlier run and
+            `resume` is not set.
 
     Example:
     ```python
@@ -78,6 +83,7 @@ class FitDiagnosis(keras.callbacks.Callback):
         ignore: Collection[str] = (),
         stop_on: Collection[str] = (),
         tensorboard: str | Path | None = None,
+        resume: bool = False,
     ) -> None:
         super().__init__()
         if verbose not in ("auto", 0, 1, 2):
@@ -86,13 +92,16 @@ class FitDiagnosis(keras.callbacks.Callback):
             )
         check_names("ignore", ignore)
         check_names("stop_on", stop_on, causes=False)
-        _check_directory(directory)
+        if not resume:
+            _check_directory(directory)
         self.directory = directory
         self.verbose = verbose
         self.ignore = tuple(ignore)
         self.stop_on = tuple(stop_on)
         self.tensorboard = tensorboard
+        self.resume = resume
         self.record = Record()
+        self._earlier: Record | None = None
         self.failed = False
         self._journal: Journal | None = None
         self._diagnosis: Diagnosis | None = None
@@ -188,11 +197,13 @@ class FitDiagnosis(keras.callbacks.Callback):
     @guarded
     def _begin(self) -> None:
         # Allow instances to be re-used across `model.fit()` calls.
+        self._earlier = self.record if self.record.logs else None
         self.record = Record({**model_facts(self.model, self.params), "watching": {"taps": False}})
         self._diagnosis, self._warned = None, set()
         self._began, self._seconds, self._own_seconds = time.perf_counter(), 0.0, 0.0
         self._facts_complete = self.record.facts["model"]["parameters"] is not None
         self._open_journal()
+        self._started = False
         self._printed = Printed(self.verbose == 2)
         self._outlets = self._opened()
         enter(self)
@@ -200,6 +211,20 @@ class FitDiagnosis(keras.callbacks.Callback):
     @guarded
     def _begin_epoch(self, epoch: int) -> None:
         self._printed.flush()
+        if not self._started:
+            self._started = True
+            self._join_earlier(epoch)
+            self._flush()
+
+    def _join_earlier(self, epoch: int) -> None:
+        """Goes on with the record of the fit that this one continues, if it does."""
+        if epoch > 0 and self._earlier is not None:
+            facts = self.record.facts
+            self.record = self._earlier.resumed(epoch, self._journal)
+            self.record.add_facts(facts)
+        elif self._journal is not None:
+            self.record.keep_in(self._journal)
+        self._earlier = None
 
     def _add_samples(self) -> None:
         """Adds to the record what was sampled of the steps until now."""
@@ -285,11 +310,11 @@ class FitDiagnosis(keras.callbacks.Callback):
         if self.directory is None:
             return
         try:
-            self._journal = self._journal or Journal(self.directory)
-            self.record.keep_in(self._journal)
-        except OSError as error:
+            if self._journal is None:
+                self._journal = Journal(self.directory, self.resume)
+                self._earlier = Record.load(self.directory) if self.resume else None
+        except (OSError, RecordError) as error:
             self._go_on_in_memory(error)
-        self._flush()
 
     def _flush(self) -> None:
         try:
@@ -297,8 +322,9 @@ class FitDiagnosis(keras.callbacks.Callback):
         except OSError as error:
             self._go_on_in_memory(error)
 
-    def _go_on_in_memory(self, error: OSError) -> None:
+    def _go_on_in_memory(self, error: Exception) -> None:
         self.record.keep_in(None)
+        self._journal = None
         warnings.warn(
             f"The record cannot be written to '{self.directory}' ({error}). It goes on in memory, and training "
             "goes on.",
@@ -311,8 +337,8 @@ def _check_directory(directory: str | Path | None) -> None:
     if directory is not None and journal_path(directory).exists():
         raise ValueError(
             "Invalid value for argument `directory`: it holds the record of an earlier run. "
-            f"Received: directory='{directory}'. Expected a directory of its own for each run. Choose another, or "
-            "read the earlier run with `kregtools.load(directory)` and delete it."
+            f"Received: directory='{directory}'. Expected a directory of its own for each run. Choose another, pass "
+            "`resume=True` to go on with that run, or read it with `kregtools.load(directory)` and delete it."
         )
 
 

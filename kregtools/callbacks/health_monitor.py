@@ -55,9 +55,11 @@ class HealthMonitor(FitDiagnosis):
         details: Boolean. Whether samples are detailed: all of them with `"auto"`, else those at steps 0, 1, 3, 7,
             15, and then at least ten steps apart. Defaults to `True`.
         tensorboard: See `FitDiagnosis`.
+        resume: See `FitDiagnosis`.
 
     Raises:
-        ValueError: If an argument is invalid, or `directory` holds the record of an earlier run.
+        ValueError: If an argument is invalid, or `directory` holds the record of an earlier run and
+            `resume` is not set.
 
     Example:
     ```python
@@ -77,8 +79,9 @@ class HealthMonitor(FitDiagnosis):
         budget: float = 0.01,
         details: bool = True,
         tensorboard: str | Path | None = None,
+        resume: bool = False,
     ) -> None:
-        super().__init__(directory, verbose, ignore, stop_on, tensorboard)
+        super().__init__(directory, verbose, ignore, stop_on, tensorboard, resume)
         self.sample_every = sample_every
         self.budget = budget
         self.details = details

@@ -25,7 +25,7 @@ class ImdbTransformer(RecipeModel):
 
     Args:
         num_words: Integer, the vocabulary size. Defaults to `20_000`.
-        length: Integer, how many tokens of a review are read, from its end. Defaults to `200`.
+        length: Integer, how many tokens of a review are read, from its end. Defaults to `256`.
         **options: `search`, and values of hyperparameters; see `kregtools.models.RecipeModel`.
 
     Reference:
@@ -43,12 +43,14 @@ class ImdbTransformer(RecipeModel):
         dropout=Float(0.3, 0.0, 0.8),
         initializer=Choice("glorot_uniform", ("glorot_uniform", "he_normal", "lecun_normal", "dropout_aware")),
         normalization=Choice("layer", ("layer", "none")),
+        augment=Choice("standard", ("none", "standard")),
+        schedule=Choice("cosine", ("constant", "cosine", "warmup_cosine", "step")),
         units=Int(32, 8, 256, "log"),
         heads=Int(2, 1, 8),
         blocks=Int(1, 1, 4),
     )
 
-    def __init__(self, num_words: int = 20_000, length: int = 200, **options: Any) -> None:
+    def __init__(self, num_words: int = 20_000, length: int = 256, **options: Any) -> None:
         super().__init__(**options)
         self.num_words = num_words
         self.length = length

@@ -68,6 +68,24 @@ class Record:
         self._journal = journal
         self._unsaved = [] if journal is None else list(self._entries())
 
+    def resumed(self, epoch: int, journal: Journal | None = None) -> Record:
+        """The record of a fit that goes on from `epoch`: what was seen before it.
+
+        What was seen of that epoch and of later ones is left out: they are trained again. Their entries stay in the
+        journal, where an entry says that they no longer count.
+
+        Args:
+            epoch: The first epoch to come.
+            journal: The journal this record was read from, to go on in. Defaults to `None`: its own, if it has one.
+        """
+        record = Record(self.facts)
+        record._table = self._table.until(epoch)
+        record.logs = [logs for logs in self.logs if logs["epoch"] < epoch]
+        record._journal = journal or self._journal
+        record._unsaved = [*self._unsaved]
+        record._note({"resumed": epoch})
+        return record
+
     def save(self, directory: str | Path) -> None:
         """Writes the record to a new file in `directory`.
 
@@ -96,9 +114,12 @@ class Record:
         record = cls()
         for number, entry in enumerate(read(path), start=1):
             try:
-                record = cls() if "fit" in entry else record
+                if "fit" in entry:
+                    record = cls()
+                elif "resumed" in entry:
+                    record = record.resumed(int(entry["resumed"]))
                 record._apply(entry)
-            except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
                 raise RecordError(
                     f"The record '{path}' is damaged: line {number} is no entry of a record ({error!r}). "
                     "Restore the file from a copy, or delete it from that line on to keep what comes before."
@@ -210,14 +231,21 @@ class Record:
             self._table.add_columns([(layer, tensor, statistic) for layer, tensor, statistic in entry["columns"]])
         elif "values" in entry:
             values = np.array(entry["values"], dtype=float)
-            self._table.add_sample(int(entry["step"]), int(entry["epoch"]), int(entry["layout"]), values)
+            layout = int(entry["layout"]) if "layout" in entry else self._layout_of_first(len(values))
+            self._table.add_sample(int(entry["step"]), int(entry["epoch"]), layout, values)
         elif "layout" in entry:
             self._table.add_layout([int(column) for column in entry["layout"]])
         elif "logs" in entry:
             logs = {name: _finite(value) for name, value in entry["logs"].items()}
             self.logs.append({**logs, "epoch": int(entry["epoch"]), "step": int(entry["step"])})
-        elif "schema" not in entry and "fit" not in entry:
+        elif not entry.keys() & {"schema", "fit", "resumed"}:
             raise ValueError(f"unknown entry with the keys {sorted(entry)}")
+
+    def _layout_of_first(self, columns: int) -> int:
+        """The layout of the first columns: that of a sample of schema 1."""
+        keys = self._table.keys[:columns]
+        known = self._table.layout_of(dict.fromkeys(keys, 0.0))
+        return self._table.add_layout(range(columns)) if known is None else known
 
 
 def _epoch_entry(logs: Mapping[str, float]) -> dict[str, Any]:

@@ -145,6 +145,17 @@ class Table:
         self._place[1].append(at)
         self.samples.append(step, epoch)
 
+    def until(self, epoch: int) -> Table:
+        """A copy with the samples of earlier epochs alone; columns and layouts keep their numbers."""
+        table = Table()
+        table.add_columns(self.keys)
+        for layout in self.layouts:
+            table.add_layout(layout.columns.tolist())
+        for index, sample in enumerate(self.samples):
+            if sample.epoch < epoch:
+                table.add_sample(*sample, *self.sample(index))
+        return table
+
     # ---- reading
 
     def column(self, key: Key) -> int | None:

@@ -190,7 +190,7 @@ def test_a_file_that_is_no_record_is_an_error(tmp_path):
 
 def test_an_unknown_schema_is_an_error(tmp_path):
     (tmp_path / "record.jsonl").write_text('{"schema": 99}\n')
-    with pytest.raises(RecordError, match=r"Received: schema=99. Expected: 2. Read it with the version"):
+    with pytest.raises(RecordError, match=r"Received: schema=99. Expected one of 1, 2. Read it with the version"):
         Record.load(tmp_path)
 
 
