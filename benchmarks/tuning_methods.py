@@ -12,9 +12,8 @@ import optuna
 from tuning_tables import DROPOUT, EPOCHS, L2, LEARNING_RATE, METRICS, Table
 
 Cell = tuple[int, int, int]
-DEFAULT: Cell = (3, 1, 3)
 STARTS: dict[str, Cell] = {
-    "default": DEFAULT,
+    "default": (3, 1, 3),
     "over-regularised": (7, 4, 1),
     "lr too high": (0, 0, 6),
     "lr too low": (0, 0, 0),

@@ -35,15 +35,18 @@ class Display:
         self.shown = live
         self.rows: dict[str, dict[str, Any]] = {}
         self._began, self._ended = time.monotonic(), 0
-        self._live = Live(console=self.console, refresh_per_second=4, get_renderable=self.__rich__)
+        self._live: Live | None = None
 
     def __enter__(self) -> Display:
         if self.shown and self.console.is_terminal:
+            self._live = Live(console=self.console, refresh_per_second=4, get_renderable=self.__rich__)
             self._live.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._live.stop()
+        if self._live is not None:
+            self._live.stop()
+            self._live = None  # it holds this display, and with it the tuner
 
     def begin(self, trial: Any) -> None:
         self.rows[trial.trial_id] = {"values": trial.hyperparameters.values, "verdict": "running"}

@@ -39,6 +39,11 @@ def export(result: TuningResult, test: Any = None) -> None:
     _tried(RECIPE, lambda: (directory / RECIPE).write_text(_recipe(result, config), encoding="utf-8"))
 
 
+def builder_of(hypermodel: Any) -> Any:
+    """The function of the user's own that builds the model, or the class of the hypermodel."""
+    return hypermodel.build if inspect.isfunction(hypermodel.build) else type(hypermodel)
+
+
 def _config(result: TuningResult) -> dict[str, Any]:
     row = result.best_row()
     project = read_json(result.directory / "project.json")
@@ -77,8 +82,7 @@ def _test_once(directory: Path, config: dict[str, Any], model: Any, test: Any) -
 def _recipe(result: TuningResult, config: dict[str, Any]) -> str:
     """A program that builds and trains the best model anew, where its builder can be imported."""
     hypermodel = result.tuner.hypermodel
-    builder = getattr(hypermodel, "_build", None)
-    target = builder if inspect.isfunction(builder) else type(hypermodel)
+    target = builder_of(hypermodel)
     name, module = target.__qualname__, target.__module__
     fixed = getattr(hypermodel, "fixed", {})
     own = hasattr(hypermodel, "load")

@@ -62,7 +62,7 @@ def read(metrics: Mapping[str, Mapping[int, float]], objective: str, longest: in
         return _unmoved(judged, best)
     pace, why = _pace(judged, best, longest)
     # A run that is best so early shows its gap later.
-    seen = epochs[-1] if pace < 0 else epochs[best]
+    seen = epochs[-1] if pace <= -1 else epochs[best]
     gap = _gap(metrics, objective, seen)
     return _combined(-2.0 if best < EARLY and pace < 0 and gap > BY_HEART else pace, why, gap, seen + 1)
 
@@ -90,6 +90,8 @@ def _combined(pace: float, why: str, gap: float, epoch: int) -> Reading:
         regularization = -2.0 if gap < 2 * OVERREGULARIZED_GAP else -1.0
     if pace == 0.5:  # it falls a little since it learns the training data by heart, or it is slow indeed
         pace = 0.0 if regularization > 0 else 1.0
+    if pace == -0.5:  # a lower rate would find a finer optimum in the epochs that are left
+        pace = 0.0 if regularization else -1.0
     reasons = [why] if pace else []
     if regularization:
         side = "behind" if gap > 0 else "ahead of"
@@ -113,6 +115,8 @@ def _pace(losses: np.ndarray, best: int, longest: int) -> tuple[float, str]:
         return notches, f"the validation loss still falls: {share:.0%} of its fall in the last {quarter} epochs"
     if best < max(EARLY, (longest + 1) / 4):
         return (-2.0 if best == 0 else -1.0), f"the validation loss is lowest in epoch {best + 1} already"
+    if best < (longest + 1) / 2:
+        return -0.5, f"the validation loss is lowest in epoch {best + 1} of {longest + 1}"
     return 0.0, ""
 
 

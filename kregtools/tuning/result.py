@@ -182,7 +182,7 @@ class TuningResult:
         told = {name: result[name] for name in ("verdict", "reason")}
         metrics = result["metrics"]
         more = {"gap": gap(metrics, objective), "last": result["history"][objective][-1]}
-        return {**row, "status": status, **kept, **metrics, **more, **told, **note}
+        return {**row, "status": status, **kept, **metrics, **more, **note, **told}
 
 
 def _cell(value: Any) -> str:

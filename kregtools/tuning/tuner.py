@@ -15,6 +15,7 @@ from keras_tuner.errors import FailedTrialError, FatalError
 
 from kregtools.tuning import training
 from kregtools.tuning.display import Display
+from kregtools.tuning.exports import builder_of
 from kregtools.tuning.files import fingerprint, open_project, read_json, write_json
 from kregtools.tuning.oracle import derive_seed
 
@@ -256,8 +257,7 @@ class Tuner(keras_tuner.Tuner):
     def _identity(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         data = [*args, *(kwargs.get(name) for name in ("x", "y", "sample_weight", "validation_data"))]
         return {
-            "hypermodel": getattr(getattr(self.hypermodel, "_build", None), "__qualname__", None)
-            or type(self.hypermodel).__qualname__,
+            "hypermodel": builder_of(self.hypermodel).__qualname__,
             "space": self.oracle.get_space().get_config()["space"],
             "objective": str(self.oracle.objective),
             "seed": self.seed,
@@ -284,7 +284,7 @@ class _ThisProcess:
         pass
 
     def __exit__(self, *exception: object) -> None:
-        self.fit = None
+        self.fit = (), {}
 
     def submit(self, trial_id: str, task: training.Trial, directory: Path) -> None:
         self.submitted = trial_id, task, directory

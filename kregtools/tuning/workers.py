@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from kregtools.tuning import training
 TOPIC = "kregtools-epoch"
 # A trial that takes its worker with it so many times is put down as failed.
 MOST_DEATHS = 2
+START_SECONDS = 300
 
 
 class Pool:
@@ -57,6 +60,7 @@ class Pool:
             self._own = [_local_cluster(self.size)]
             self.client = Client(self._own[0])
             self._own.insert(0, self.client)
+        self.client.wait_for_workers(1, timeout=START_SECONDS)
         self.client.subscribe_topic(TOPIC, self._hear)
         # Once to every worker, not with every trial.
         self._data = self.client.scatter(self._fit, broadcast=True, hash=False)
@@ -128,21 +132,35 @@ def _outcome(future: Any, directory: Path) -> Any:
 
 
 def _local_cluster(size: int) -> Any:
-    import dask
+    import dask.config
     from distributed import Scheduler, SpecCluster
     from distributed.deploy.subprocess import SubprocessWorker
 
-    dask.config.set({"distributed.scheduler.allowed-failures": MOST_DEATHS})
-    gpus = _gpus()
-    specs = {}
+    gpus, specs = _gpus(), {}
     for index in range(size):
         environment = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
-        options = {"nthreads": 1, "env": environment, "memory_limit": 0, "death_timeout": 30, "name": str(index)}
+        options = {"nthreads": 1, "env": environment, "memory_limit": 0, "death_timeout": 60, "name": str(index)}
         specs[index] = {"cls": SubprocessWorker, "options": {"worker_kwargs": options}}
-    scheduler = {"cls": Scheduler, "options": {"port": 0, "dashboard": False, "dashboard_address": None}}
-    return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=True)
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False, "dashboard_address": None}}
+    # A worker that dies may be one whose trial needs too much memory: Dask is to give that trial up soon.
+    dask.config.set({"distributed.scheduler.allowed-failures": MOST_DEATHS})
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # The workers import what this process can import, and are as silent.
+    with _environment(PYTHONPATH=os.pathsep.join(filter(None, sys.path)), DASK_LOGGING__DISTRIBUTED="critical"):
+        return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=logging.CRITICAL)
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _gpus() -> list[str]:

@@ -250,7 +250,7 @@ class Break(keras.callbacks.Callback):
         self.error, self.rate = error, rate
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if (self.rate is None) != (abs(float(self.model.optimizer.learning_rate) - 1e-2) > 1e-6):
+        if (self.rate is None) == (abs(float(self.model.optimizer.learning_rate) - 1e-2) > 1e-6):
             raise self.error
 
 
