@@ -134,6 +134,20 @@ def test_a_run_that_is_not_there_is_an_error_that_says_what_is_expected(command,
     assert not list(tmp_path.iterdir())
 
 
+def test_runs_are_judged_on_a_machine_without_keras_or_a_backend(run_directory, tmp_path):
+    example(logs={"loss": [0.5, 0.4]}).save(tmp_path / "other")
+    code = (
+        "import sys\nfor name in ('keras', 'keras_tuner', 'tensorflow', 'jax', 'torch'): sys.modules[name] = None\n"
+        "from kregtools.cli import main\nrun, other, place = sys.argv[1:]\n"
+        "status = main(['report', run, '-o', f'{place}/a.html', '--tensorboard', f'{place}/logs'])\n"
+        "sys.exit(status or main(['compare', run, other, '-o', f'{place}/ab.html']) or main(['demo']) - 2)"
+    )
+    result = python("-c", code, run_directory, str(tmp_path / "other"), str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert "there is no module 'keras'. Expected a backend" in result.stderr
+    assert (tmp_path / "a.html").exists() and (tmp_path / "ab.html").exists()
+
+
 def test_a_torn_record_is_a_warning_in_one_line(run_directory, tmp_path, capsys):
     path = tmp_path / "run" / "record.jsonl"
     path.write_text(path.read_text() + '{"epo')

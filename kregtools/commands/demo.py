@@ -49,7 +49,13 @@ def run(options: argparse.Namespace) -> int:
 
 def _train(learning_rate: float | None, epochs: int) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
+    try:
+        import keras
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"The demo trains a network, and there is no module '{error.name}'. Expected a backend for Keras: "
+            'pip install "kregtools[tensorflow,recipes]", or set KERAS_BACKEND to one that is installed.'
+        ) from error
     import keras_tuner
 
     from kregtools import datasets

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kregtools.report import plots as plots
+    from kregtools.report.compare import comparison as comparison
+    from kregtools.report.compare import write_comparison as write_comparison
     from kregtools.report.html import write_html as write_html
     from kregtools.report.html import write_rules as write_rules
     from kregtools.report.tensorboard import write_events as write_events
 
 _HOME = {
+    "comparison": "kregtools.report.compare",
+    "write_comparison": "kregtools.report.compare",
     "write_events": "kregtools.report.tensorboard",
     "write_html": "kregtools.report.html",
     "write_rules": "kregtools.report.html",

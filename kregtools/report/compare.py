@@ -92,7 +92,24 @@ class Comparison:
 
 
 def comparison(runs: Mapping[str, tuple[Record, Diagnosis]]) -> Comparison:
-    """Compares two runs, given by name."""
+    """Compares two runs.
+
+    Args:
+        runs: The record and the diagnosis of each, by its name.
+
+    Returns:
+        A `Comparison`, for `write_comparison`.
+
+    Raises:
+        ValueError: If there are not two.
+
+    Example:
+    >>> a, b = kregtools.load("runs/a"), kregtools.load("runs/b")
+    >>> compared = kregtools.report.comparison({"a": (a.record, a.diagnosis), "b": (b.record, b.diagnosis)})
+    >>> kregtools.report.write_comparison("compare.html", compared)
+    """
+    if len(runs) != 2:
+        raise ValueError(f"Two runs are compared. Received: {', '.join(runs) or 'none'}. Expected two, by name.")
     (name_a, a), (name_b, b) = runs.items()
     sides = Side(name_a, *a), Side(name_b, *b)
     return Comparison(sides, list(_numbers(*sides)), list(_differences(*sides)))

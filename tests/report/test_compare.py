@@ -51,6 +51,11 @@ def test_what_differs_is_listed_and_what_is_the_same_is_not():
     assert compared(A, A).differences == []
 
 
+def test_it_takes_two_runs():
+    with pytest.raises(ValueError, match=r"Two runs are compared\. Received: a\. Expected two"):
+        comparison({"a": (A, diagnose(A))})
+
+
 def test_numbers_are_those_of_the_best_epoch():
     numbers = {name: values for name, *values in compared().numbers}
     assert numbers["best epoch"] == [2, 5] and numbers["val_loss"] == [0.35, 0.34]

@@ -78,22 +78,54 @@ def update_ratio_data(record: Record) -> Heat:
 
 
 def plot_activation_std(record: Record, ax: Axes | None = None) -> Axes:
-    """Draws the standard deviation of every layer's output over time."""
+    """Draws the standard deviation of every layer's output over time.
+
+    Args:
+        record: The record of a run.
+        ax: Axes to draw on. Defaults to `None`, which makes some.
+
+    Returns:
+        The axes.
+    """
     return _plot(activation_std_data(record), ax)
 
 
 def plot_dead_fraction(record: Record, ax: Axes | None = None) -> Axes:
-    """Draws the share of dead ReLU units of every layer over time."""
+    """Draws the share of dead ReLU units of every layer over time.
+
+    Args:
+        record: The record of a run.
+        ax: Axes to draw on. Defaults to `None`, which makes some.
+
+    Returns:
+        The axes.
+    """
     return _plot(dead_fraction_data(record), ax)
 
 
 def plot_gradient_norm(record: Record, ax: Axes | None = None) -> Axes:
-    """Draws the norm of every kernel's gradient over time."""
+    """Draws the norm of every kernel's gradient over time.
+
+    Args:
+        record: The record of a run.
+        ax: Axes to draw on. Defaults to `None`, which makes some.
+
+    Returns:
+        The axes.
+    """
     return _plot(gradient_norm_data(record), ax)
 
 
 def plot_update_ratio(record: Record, ax: Axes | None = None) -> Axes:
-    """Draws the relative size of every kernel's update over time."""
+    """Draws the relative size of every kernel's update over time.
+
+    Args:
+        record: The record of a run.
+        ax: Axes to draw on. Defaults to `None`, which makes some.
+
+    Returns:
+        The axes.
+    """
     return _plot(update_ratio_data(record), ax)
 
 
