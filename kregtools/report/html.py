@@ -58,7 +58,7 @@ def render(record: Record, diagnosis: Diagnosis, *, live: bool = False) -> str:
     drawn = {"flow": "Gradient", "distributions": "Distributions", "shift": "BatchNorm"}
     optional = [("batchnorm" if part == "shift" else part, name) for part, name in drawn.items() if parts[part]]
     return rendered(
-        "report.html",
+        "run.html",
         **parts,
         sections=[("findings", "Findings"), ("curves", "Curves"), ("layers", "Layers"), *optional, ("checks", "Checks"),
                   ("run", "Run")],
@@ -167,7 +167,8 @@ def _tiles(record: Record, diagnosis: Diagnosis) -> list[tuple[str, str]]:
         entry = record.logs[best]
         which = "val_loss" if "val_loss" in entry else "loss"
         rows += [("best epoch", f"{entry['epoch'] + 1}"), (f"best {which}", f"{entry[which]:.4g}")]
-    return rows
+    overhead = run_facts(record).get("overhead")
+    return [*rows, ("spent on watching", overhead.split()[0])] if overhead else rows
 
 
 def _progress(record: Record) -> str:

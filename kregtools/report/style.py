@@ -14,10 +14,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 # Each is also the name of a colour of the page, which has another one in the dark: see `svg.py`.
 INK, TRAINING, VALIDATION = "#1c2431", "#1f6fb8", "#b85c00"
-MARK, BAND, FAINT = "#a5213b", "#2d7d5a", "#8b95a3"
+MARK, BAND, FAINT, THIRD = "#a5213b", "#2d7d5a", "#8b95a3", "#5d3f8c"
 COLOURS = {"ink": INK, "training": TRAINING, "validation": VALIDATION, "mark": MARK, "band": BAND, "faint": FAINT}
+COLOURS["third"] = THIRD
 # Told apart by lightness as well as by hue.
-LINES = ("#1f6fb8", "#b85c00", "#5d3f8c", "#2d7d5a")
+LINES = (TRAINING, VALIDATION, THIRD, BAND)
 LONGEST_LABEL = 20
 WIDTH = 4.5
 
