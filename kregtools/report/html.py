@@ -167,8 +167,7 @@ def _tiles(record: Record, diagnosis: Diagnosis) -> list[tuple[str, str]]:
         entry = record.logs[best]
         which = "val_loss" if "val_loss" in entry else "loss"
         rows += [("best epoch", f"{entry['epoch'] + 1}"), (f"best {which}", f"{entry[which]:.4g}")]
-    overhead = run_facts(record).get("overhead")
-    return [*rows, ("spent on watching", overhead.split()[0])] if overhead else rows
+    return rows
 
 
 def _progress(record: Record) -> str:
