@@ -224,15 +224,23 @@ class GuidedOracle(keras_tuner.Oracle):
 
         tried = [(trial.hyperparameters.values, trial.score) for trial in known]
         maximize = self.objective.direction == "max"
-        for values in suggestions(self.hyperparameters.space, tried, maximize, self._seed_state, SAMPLES):
+        for suggested in suggestions(self.hyperparameters.space, tried, maximize, self._seed_state, SAMPLES):
+            values = self._active(suggested)
             if not self._duplicate(values):
                 return values, "Optuna's sampler, from the scores of all trials so far"
         return None
 
     def _defaults(self) -> dict[str, Any]:
-        fresh = keras_tuner.HyperParameters()
-        fresh.merge(self.get_space())
-        return fresh.values
+        return self._active({})
+
+    def _active(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of what is active under them, with the default of what they leave out."""
+        chosen = keras_tuner.HyperParameters()
+        for hp in self.hyperparameters.space:
+            chosen.merge([hp])
+            if chosen.is_active(hp):
+                chosen.values[hp.name] = values.get(hp.name, hp.default)
+        return chosen.values
 
     def _close(self, trial: Any, best: Any) -> bool:
         """Whether the scores differ by less than 5 % of what is left to gain, or of the loss."""

@@ -164,20 +164,20 @@ class Interrupt(keras.callbacks.Callback):
         global begun
         begun += 1
         if begun == {epoch}:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.{signal})
 
 search(directory={directory!r}, callbacks=[Interrupt()])
 """
 
 
-@pytest.mark.parametrize(("epoch", "finished"), [(2, 0), (5, 1)])
+@pytest.mark.parametrize(("signal", "epoch", "finished"), [("SIGINT", 2, 0), ("SIGKILL", 5, 1)])
 def test_an_interrupted_search_goes_on_where_it_stopped(
-    epoch: int, finished: int, tmp_path: Path, reference: TuningResult
+    signal: str, epoch: int, finished: int, tmp_path: Path, reference: TuningResult
 ) -> None:
     directory = tmp_path / "search"
-    code = INTERRUPTED.format(here=str(Path(__file__).parent), epoch=epoch, directory=str(directory))
+    code = INTERRUPTED.format(here=str(Path(__file__).parent), signal=signal, epoch=epoch, directory=str(directory))
     process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
-    assert "KeyboardInterrupt" in process.stderr
+    assert "KeyboardInterrupt" in process.stderr if signal == "SIGINT" else process.returncode == -9
     kept = {path: path.read_bytes() for path in sorted(directory.glob("trial_*/result.json"))}
     assert len(kept) == finished
 
