@@ -34,7 +34,7 @@ def imports(path: Path, lazily: bool = True) -> set[str]:
 
 
 def ours(names: set[str]) -> set[str]:
-    return {name.split(".")[1] for name in names if name.startswith("kregtools.")} - {"errors"}
+    return {name.split(".")[1] for name in names if name.startswith("kregtools.")} - {"errors", "_time_limit"}
 
 
 @pytest.mark.parametrize("path", [p for p in modules() if stage(p) in STREET], ids=lambda p: str(p.relative_to(ROOT)))
