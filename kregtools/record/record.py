@@ -232,6 +232,8 @@ class Record:
         elif "values" in entry:
             values = np.array(entry["values"], dtype=float)
             layout = int(entry["layout"]) if "layout" in entry else self._layout_of_first(len(values))
+            if layout < 0:
+                raise IndexError(f"a sample of the layout {layout}")
             self._table.add_sample(int(entry["step"]), int(entry["epoch"]), layout, values)
         elif "layout" in entry:
             self._table.add_layout([int(column) for column in entry["layout"]])

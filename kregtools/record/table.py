@@ -126,7 +126,13 @@ class Table:
                     self._groups.setdefault(group, []).append(column)
 
     def add_layout(self, columns: Sequence[int]) -> int:
-        """Adds a layout and returns its number."""
+        """Adds a layout and returns its number.
+
+        Raises:
+            IndexError: If there is no such column.
+        """
+        if columns and not 0 <= min(columns) <= max(columns) < len(self.keys):
+            raise IndexError(f"a layout of the columns {min(columns)} to {max(columns)}, of {len(self.keys)}")
         keys = tuple(self.keys[column] for column in columns)
         self.layouts.append(Layout(columns))
         self._layout_of.setdefault(keys, len(self.layouts) - 1)
