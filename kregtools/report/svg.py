@@ -18,6 +18,8 @@ ElementTree.register_namespace("", SVG)
 ElementTree.register_namespace("xlink", XLINK)
 OPTIONS = {"svg.fonttype": "none", "svg.hashsalt": "kregtools", "font.family": "sans-serif"}
 FONT = re.compile(r"font: ([\d.]+px)[^;]*")
+REFERENCE = re.compile(r"(^|url\()#([\w-]+)")
+REFERRING = ("style", "clip-path", f"{{{XLINK}}}href")
 NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 
@@ -52,28 +54,25 @@ class Drawings:
                 if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):
                     parent.remove(child)
         prefix = f"d{next(self._number)}-"
-        used = {match for element in root.iter() for value in element.attrib.values() for match in _references(value)}
+        values = [value for element in root.iter() for value in element.attrib.values()]
+        used = {name for value in values for _, name in REFERENCE.findall(value)}
         for element in root.iter():
-            for name, value in list(element.attrib.items()):
-                if name == "id":
-                    element.set(name, prefix + value) if value in used else element.attrib.pop(name)
-                elif name in ("style", "d", "transform", "clip-path", f"{{{XLINK}}}href"):
-                    element.set(name, _page_value(name, value, prefix))
+            if element.get("id") in used:
+                element.set("id", prefix + element.attrib["id"])
+            else:
+                element.attrib.pop("id", None)
+            for name, value in element.attrib.items():
+                element.set(name, _as_on_the_page(name, value, prefix))
 
 
-def _references(value: str) -> list[str]:
-    return re.findall(r"^#([\w-]+)$|url\(#([\w-]+)\)", value) and [
-        one or other for one, other in re.findall(r"^#([\w-]+)$|url\(#([\w-]+)\)", value)
-    ]
-
-
-def _page_value(name: str, value: str, prefix: str) -> str:
+def _as_on_the_page(name: str, value: str, prefix: str) -> str:
+    """An attribute of a drawing with the page's ids and colours, and no more digits than can be seen."""
+    if name in ("d", "transform"):
+        return NUMBER.sub(lambda number: f"{float(number[0]):.2f}", value)
+    if name in REFERRING:
+        value = REFERENCE.sub(rf"\1#{prefix}\2", value)
     if name == "style":
         value = FONT.sub(r"font-size: \1", value)
         for colour, hexadecimal in COLOURS.items():
             value = value.replace(hexadecimal, f"var(--{colour})")
-    elif name in ("d", "transform"):
-        return NUMBER.sub(lambda number: f"{float(number[0]):.2f}", value)
-    return (
-        re.sub(r"(^|url\()#", rf"\1#{prefix}", value) if name != "style" else value.replace("url(#", f"url(#{prefix}")
-    )
+    return value

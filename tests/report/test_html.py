@@ -105,6 +105,7 @@ def test_every_record_gives_a_whole_page_that_fetches_nothing(record):
     assert all(link.startswith(("#", "data:")) for link in elements.fetched)
     assert all(link[1:] in elements.ids for link in elements.fetched if link.startswith("#"))
     assert len(set(elements.ids)) == len(elements.ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", page(record))) <= set(elements.ids)
     assert "script" not in elements.tags
 
 

@@ -159,3 +159,13 @@ def test_evidence_of_what_is_judged_by_epoch_is_the_losses():
     record = example(logs=OVERFIT)
     evidence = plots.evidence_data(record, diagnose(record).symptoms[0])
     assert list(evidence.lines) == ["training", "validation"] and (evidence.along, evidence.began) == ("epoch", 2)
+
+
+def test_gradients_that_are_zero_are_not_said_to_be_unmeasured():
+    def said(record):
+        return [text.get_text() for text in plots.plot_gradient_flow(record).texts]
+
+    zeros = example(series={("a", "kernel", "gradient_rms"): [0.0] * 30})
+    assert said(zeros) == ["the gradients are zero"] and said(example()) == ["no gradient was measured in this run"]
+    begins = example(series={("a", "kernel", "gradient_rms"): [2.0] * 3 + [0.0] * 27})
+    assert plots.gradient_flow_data(begins).gradients["at first"].tolist() == [2.0]

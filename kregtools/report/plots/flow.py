@@ -18,7 +18,7 @@ WHEN = {"at first": FAINT, "halfway": VALIDATION, "at the end": TRAINING}
 
 @dataclass(frozen=True)
 class Flow:
-    """The RMS gradient of kernels by depth, at first, halfway and at the end: medians of thirds of the samples.
+    """The RMS gradient of kernels by depth, at first, halfway and at the end: medians of a tenth of the samples each.
 
     Attributes:
         layers: The layers that have a kernel, in forward order.
@@ -35,9 +35,7 @@ def gradient_flow_data(record: Record) -> Flow:
     """The RMS gradient of every kernel, from the first layer to the last."""
     layers, values = record.matrix("kernel", "gradient_rms")
     measured = values[np.isfinite(values).any(axis=1)]
-    parts = np.array_split(measured, min(len(WHEN), len(measured))) if layers and len(measured) else []
-    times = [next(iter(WHEN)), *list(WHEN)[3 - len(parts) + 1 :]][: len(parts)]
-    gradients = {time: _median(part) for time, part in zip(times, parts, strict=True)}
+    gradients = _times(measured) if layers and len(measured) else {}
     last = list(gradients.values())[-1][-1] if gradients else np.nan
     return Flow(layers, gradients, (float(last * RATIO), float(last * OUT_OF_PROPORTION)))
 
@@ -56,7 +54,7 @@ def plot_gradient_flow(record: Record, ax: Axes | None = None) -> Axes:
     depth = np.arange(len(flow.layers))
     positive = {time: np.where(values > 0, values, np.nan) for time, values in flow.gradients.items()}
     if not any(np.isfinite(values).any() for values in positive.values()):
-        return nothing(ax, "no gradient was measured in this run")
+        return nothing(ax, "the gradients are zero" if flow.gradients else "no gradient was measured in this run")
     for time, values in positive.items():
         ax.plot(depth, values, color=WHEN[time], marker="o", markersize=2.5, linewidth=1.4, label=time)
     ax.set_yscale("log")
@@ -71,6 +69,15 @@ def plot_gradient_flow(record: Record, ax: Axes | None = None) -> Axes:
     ax.grid(alpha=0.15)
     legend(ax)
     return inked(ax)
+
+
+def _times(measured: np.ndarray) -> dict[str, np.ndarray]:
+    """The medians at first, at the end, and halfway if there is a sample between those."""
+    wide = max(1, len(measured) // 10)
+    middle = (len(measured) - wide) // 2
+    parts = measured[:wide], measured[middle : middle + wide], measured[-wide:]
+    least = {"at first": 1, "halfway": 3, "at the end": 2}
+    return {time: _median(part) for time, part in zip(WHEN, parts, strict=True) if len(measured) >= least[time]}
 
 
 def _median(values: np.ndarray) -> np.ndarray:
