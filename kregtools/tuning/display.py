@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from kregtools.tuning.space import searched
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -49,7 +51,7 @@ class Display:
             self._live = None  # it holds this display, and with it the tuner
 
     def begin(self, trial: Any) -> None:
-        self.rows[trial.trial_id] = {"values": trial.hyperparameters.values, "verdict": "running"}
+        self.rows[trial.trial_id] = {"values": self._values(trial), "verdict": "running"}
 
     def epoch(self, trial_id: str, epoch: int, logs: Mapping[str, float]) -> None:
         objective = self.tuner.oracle.objective.name
@@ -75,7 +77,7 @@ class Display:
         return Group(table, Text(self._progress()))
 
     def _row(self, trial: Any) -> dict[str, Any]:
-        values, result = trial.hyperparameters.values, self.tuner.result_of(trial.trial_id)
+        values, result = self._values(trial), self.tuner.result_of(trial.trial_id)
         if trial.status == "FAILED" or result is None:
             return {"values": values, "verdict": "failed"}
         objective = self.tuner.oracle.objective.name
@@ -87,6 +89,10 @@ class Display:
             "verdict": "diverged" if result["diverged"] else result["verdict"],
             "val_loss": result["metrics"].get("val_loss"),
         }
+
+    def _values(self, trial: Any) -> dict[str, Any]:
+        names = searched(self.tuner.oracle.get_space())
+        return {name: value for name, value in trial.hyperparameters.values.items() if name in names}
 
     def _line(self, trial: Any) -> Text:
         row = self.rows[trial.trial_id]

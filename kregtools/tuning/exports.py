@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import json
+import textwrap
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,14 @@ MODEL, CONFIG, RECIPE, TRIALS, REPORT = (
     "trials.csv",
     "report.html",
 )
+
+LOAD = [
+    "",
+    "",
+    "def load():",
+    '    raise NotImplementedError("return your data: (x, y), (x_val, y_val), (x_test, y_test)")',
+    "",
+]
 
 
 def export(result: TuningResult, test: Any = None) -> None:
@@ -55,7 +63,8 @@ def _config(result: TuningResult) -> dict[str, Any]:
         "mean_score": result.best_mean()[0],
         "runs": result.best_mean()[1],
         "best_epoch": row["best_epoch"],
-        **{name: project[name] for name in ("epochs", "batch_size", "patience", "seed")},
+        **{name: project[name] for name in ("epochs", "batch_size", "patience")},
+        "seed": result.tuner.seed_of(result.best_id),
     }
 
 
@@ -80,39 +89,47 @@ def _test_once(directory: Path, config: dict[str, Any], model: Any, test: Any) -
 
 
 def _recipe(result: TuningResult, config: dict[str, Any]) -> str:
-    """A program that builds and trains the best model anew, where its builder can be imported."""
+    """A program that builds and trains the best model anew; of data and builders that are not importable, a gap."""
     hypermodel = result.tuner.hypermodel
     target = builder_of(hypermodel)
-    name, module = target.__qualname__, target.__module__
-    fixed = getattr(hypermodel, "fixed", {})
-    own = hasattr(hypermodel, "load")
-    make = f"{name}(**{json.dumps(fixed)})" if not inspect.isfunction(target) and fixed else f"{name}()"
-    place = "" if "<" not in name and module != "__main__" else "# Put the builder of your model here.\n"
-    data = "model_builder.load()" if own else "load()  # your data: (x, y), (x_val, y_val), test"
-    build = "model_builder.build(hp)" if not inspect.isfunction(target) else f"{name}(hp)"
-    fit = "model_builder.fit(hp, model, " if not inspect.isfunction(target) else "model.fit("
-    batch = f"batch_size={config['batch_size']}, " if config["batch_size"] else ""
-    lines = [
-        f'"""Trains the best model of a search anew: trial {config["trial"]}, {config["objective"]} '
-        f'{config["score"]:.4f}."""',
-        "",
-        "import keras",
-        "import keras_tuner",
-        f"{place}from {module} import {name.split('.')[0]}",
-        "",
-        f"VALUES = {config['hyperparameters']!r}",
-        "",
-        f"keras.utils.set_random_seed({config['seed']})",
-        *([] if inspect.isfunction(target) else [f"model_builder = {make}"]),
-        "hp = keras_tuner.HyperParameters()",
-        "hp.values = dict(VALUES)",
-        f"model = {build}",
-        f"(x, y), validation, test = {data}",
-        f'stop = keras.callbacks.EarlyStopping("val_loss", patience={config["patience"]}, restore_best_weights=True)',
-        f"{fit}x, y, validation_data=validation, epochs={config['epochs']}, {batch}callbacks=[stop])",
-        'print("validation:", model.evaluate(*validation, verbose=0, return_dict=True))',
-    ]
-    return "\n".join(lines) + "\n"
+    own = not inspect.isfunction(target)
+    batch = f", batch_size={config['batch_size']}" if config["batch_size"] else ""
+    return "\n".join(
+        [
+            f'"""Trains the best model of a search anew: trial {config["trial"]}, {config["objective"]} '
+            f'{config["score"]:.4f}."""',
+            "",
+            "import keras",
+            "import keras_tuner",
+            *_builder(target),
+            *([] if hasattr(hypermodel, "load") else LOAD),
+            "",
+            f"VALUES = {config['hyperparameters']!r}",
+            "",
+            f"keras.utils.set_random_seed({config['seed']})",
+            *([f"hypermodel = {target.__name__}(**{getattr(hypermodel, 'fixed', {})!r})"] if own else []),
+            "hp = keras_tuner.HyperParameters()",
+            "hp.values = dict(VALUES)",
+            f"model = {'hypermodel.build' if own else target.__name__}(hp)",
+            f"(x, y), validation, test = {'hypermodel.load()' if hasattr(hypermodel, 'load') else 'load()'}",
+            f'stop = keras.callbacks.EarlyStopping("val_loss", patience={config["patience"]}, '
+            "restore_best_weights=True)",
+            f"{'hypermodel.fit(hp, model, ' if own else 'model.fit('}x, y, validation_data=validation, "
+            f"epochs={config['epochs']}{batch}, callbacks=[stop])",
+            'print("validation:", model.evaluate(*validation, verbose=0, return_dict=True))',
+            "",
+        ]
+    )
+
+
+def _builder(target: Any) -> list[str]:
+    if target.__module__ != "__main__" and "<" not in target.__qualname__:
+        return [f"from {target.__module__} import {target.__qualname__.split('.')[0]}"]
+    try:
+        source = textwrap.dedent(inspect.getsource(target))
+    except (OSError, TypeError):
+        source = ""
+    return ["", "", source if source.startswith(("def ", "class ")) else "# Put the builder of your model here."]
 
 
 def _tried(name: str, write: Any) -> None:

@@ -130,15 +130,13 @@ def _pace_of_one(epoch: int, longest: int) -> tuple[float, str]:
 
 def _gap(metrics: Mapping[str, Mapping[int, float]], objective: str, epoch: int) -> float:
     """How far validation is behind training: of an accuracy as it is, of a loss a fifth of its share."""
-    train = metrics.get(objective.removeprefix("val_"), {}).get(epoch)
-    validation = metrics.get(objective, {}).get(epoch)
-    rates = objective.startswith("val_") and "loss" not in objective and train is not None and validation is not None
-    if rates and min(train, validation) >= 0 and max(train, validation) <= 1:
-        return train - validation
-    train, validation = metrics.get("loss", {}).get(epoch), metrics.get("val_loss", {}).get(epoch)
-    if train is None or validation is None or not validation:
-        return 0.0
-    return (validation - train) / abs(validation) / 5
+    if objective.startswith("val_") and "loss" not in objective:
+        train, validation = (metrics.get(n, {}).get(epoch, -1.0) for n in (objective.removeprefix("val_"), objective))
+        if 0 <= train <= 1 and 0 <= validation <= 1:
+            return train - validation
+    train, validation = (metrics.get(name, {}).get(epoch, math.nan) for name in ("loss", "val_loss"))
+    gap = (validation - train) / abs(validation) / 5 if validation else 0.0
+    return gap if math.isfinite(gap) else 0.0
 
 
 def _values(curve: Mapping[int, float] | None) -> np.ndarray:

@@ -14,6 +14,7 @@ from kregtools.report.page import check_place, rendered, write_page
 from kregtools.report.style import FAINT, INK, LINES, MARK, axes, inked, legend, nothing, whole_numbers
 from kregtools.report.svg import Drawings
 from kregtools.tuning.display import short
+from kregtools.tuning.space import searched
 
 if TYPE_CHECKING:
     from kregtools.tuning.result import TuningResult
@@ -25,7 +26,7 @@ def write_report(result: TuningResult, path: Path) -> Path:
     """Writes the report of a search."""
     check_place(path, "report")
     frame, objective, drawings = result.frame(), result.tuner.oracle.objective.name, Drawings()
-    names = [n for n in dict.fromkeys(hp.name for hp in result.tuner.oracle.get_space().space) if n in frame]
+    names = [name for name in searched(result.tuner.oracle.get_space()) if name in frame]
     done = frame[frame["status"] == "completed"] if len(frame) else frame
     shown = ["trial", *names, "status", "best_epoch", "epochs", "val_loss", objective, "gap", "seconds"]
     shown = list(dict.fromkeys(name for name in shown if name in frame))
@@ -57,10 +58,9 @@ def parallel_coordinates(done: pd.DataFrame, names: list[str], objective: str, a
     columns = [*names, objective]
     if not len(done):
         return nothing(ax, "no trial ended with a finite loss")
-    order = done[objective].rank(pct=True)
-    for _, row in done.iterrows():
+    for (_, row), rank in zip(done.iterrows(), done[objective].rank(pct=True), strict=True):
         heights = [_height(done[name], row[name]) for name in columns]
-        ax.plot(range(len(columns)), heights, color=LINES[0], alpha=0.15 + 0.85 * order[row.name] ** 3, lw=1.2)
+        ax.plot(range(len(columns)), heights, color=LINES[0], alpha=0.15 + 0.85 * rank**3, lw=1.2)
     for place, name in enumerate(columns):
         low, high = _ends(done[name])
         ax.text(place, -0.04, low, ha="center", va="top", fontsize="x-small", color=INK)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from kregtools.tuning.display import gap, short
 from kregtools.tuning.files import read_json
+from kregtools.tuning.space import searched
 from kregtools.tuning.training import WEIGHTS
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class TuningResult:
         """
         return self.tuner.load_model(self._best())
 
+    @property
+    def best_id(self) -> str:
+        """The name of the best trial: its files are in `trial_<best_id>`."""
+        return self._best().trial_id
+
     def best_row(self) -> dict[str, Any]:
         """The best trial's row of `frame()`."""
         return self._row(self._best())
@@ -109,13 +115,12 @@ class TuningResult:
         """
         frame = self.frame()
         good = frame[frame["status"] == "completed"] if len(frame) else frame
-        searched = [hp.name for hp in self.tuner.oracle.get_space().space]
-        names = [n for n in dict.fromkeys(searched) if n in good and good[n].nunique() > 1]
+        names = [n for n in searched(self.tuner.oracle.get_space()) if n in good and good[n].nunique() > 1]
         ranks = {
             n: good[n].rank() if good[n].dtype.kind in "biuf" else good[n].astype("category").cat.codes for n in names
         }
-        scores = good[self.tuner.oracle.objective.name].rank() if names else None
-        found = {n: ranks[n].corr(scores) ** 2 for n in names}
+        scores = good[self.tuner.oracle.objective.name].rank() if names else pd.Series(dtype=float)
+        found = {n: float(ranks[n].corr(scores)) ** 2 for n in names}
         return {n: float(v) for n, v in sorted(found.items(), key=lambda item: -item[1]) if np.isfinite(v)}
 
     def report(self, path: str | Path = "search.html") -> Path:
@@ -135,8 +140,8 @@ class TuningResult:
         objective = self.tuner.oracle.objective.name
         rows = [self._row(trial) for trial in self._ranked()]
         table = Table(title=f"{len(rows)} trials by {objective}, best first", box=box.SIMPLE_HEAD, padding=0)
-        searched = dict.fromkeys(hp.name for hp in self.tuner.oracle.get_space().space)
-        columns = dict.fromkeys(("trial", *searched, "best_epoch", "epochs", "val_loss", objective, "gap", "verdict"))
+        names = searched(self.tuner.oracle.get_space())
+        columns = dict.fromkeys(("trial", *names, "best_epoch", "epochs", "val_loss", objective, "gap", "verdict"))
         if any(row["status"] != "completed" for row in rows):
             columns["status"] = None
         for name in columns:

@@ -72,7 +72,12 @@ def position(hp: Any, value: Any) -> float:
     choices = _ordered(hp)
     if choices is not None:
         return _index(choices, value) / max(len(choices) - 1, 1)
-    return float(hp.value_to_prob(value)) if isinstance(hp, _NUMERICAL) else 0.5
+    return float(hp.value_to_prob(value) or 0) if isinstance(hp, _NUMERICAL) else 0.5
+
+
+def searched(space: Any) -> list[str]:
+    """The names of the hyperparameters that can take more than one value."""
+    return list(dict.fromkeys(hp.name for hp in space.space if not isinstance(hp, hyperparameters.Fixed)))
 
 
 def _ordered(hp: Any) -> list[Any] | None:

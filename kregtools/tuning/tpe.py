@@ -66,7 +66,7 @@ def _trial(
 
 def _param(hp: Any, value: Any) -> Any:
     if isinstance(hp, (hyperparameters.Float, hyperparameters.Int)):
-        return min(max(float(hp.value_to_prob(value)), 0.0), 1.0)
+        return min(max(float(hp.value_to_prob(value) or 0), 0.0), 1.0)
     options = _options(hp)
     if isinstance(hp, hyperparameters.Choice) and hp.ordered:
         return min(range(len(options)), key=lambda index: abs(options[index] - value))

@@ -236,11 +236,15 @@ class Tuner(keras_tuner.Tuner):
         path = self._path(trial_id, RESULT)
         return read_json(path) if path.exists() else None
 
+    def seed_of(self, trial_id: str) -> int:
+        """The seed of a trial's weights, dropout and data order."""
+        return derive_seed(self.seed, int(trial_id))
+
     def _task(self, trial: Any, kwargs: Mapping[str, Any]) -> training.Trial:
         return training.Trial(
             self.hypermodel,
             trial.hyperparameters.get_config(),
-            derive_seed(self.seed, int(trial.trial_id)),
+            self.seed_of(trial.trial_id),
             self.oracle.objective.name,
             self.patience,
             tuple(kwargs.get("callbacks", ())),

@@ -41,7 +41,7 @@ class Pool:
                 "Trials at once need Dask, which is not installed. Received: "
                 f"workers={workers!r}, client={client!r}. Install it with `pip install kregtools[distributed]`."
             )
-        self.client = client
+        self.client: Any = client
         self.size = workers or max(len(client.scheduler_info()["workers"]), 1)
         self._own: list[Any] = []
         self._futures: dict[Any, tuple[str, Path]] = {}
@@ -149,7 +149,7 @@ def _local_cluster(size: int) -> Any:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     # The workers import what this process can import, and are as silent.
     with _environment(PYTHONPATH=os.pathsep.join(filter(None, sys.path)), DASK_LOGGING__DISTRIBUTED="critical"):
-        return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=logging.CRITICAL)
+        return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=logging.CRITICAL)  # pyright: ignore[reportArgumentType]
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 SCRIPT = Path(__file__).with_name("small_search.py")
 COLUMNS = ["trial", "l2", "learning_rate", "val_accuracy", "status"]
@@ -31,17 +30,21 @@ def ended(process: subprocess.Popen[str], seconds: float = 240) -> list[dict[str
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def undisturbed_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("undisturbed") / "search"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(undisturbed_in: Path) -> list[dict[str, Any]]:
     """Six trials on two workers, with nothing amiss."""
-    return ended(run(tmp_path_factory.mktemp("undisturbed") / "search", 2, 6))
+    return ended(run(undisturbed_in, 2, 6))
 
 
-def test_two_workers_end_with_all_that_one_search_leaves(tmp_path: Path) -> None:
-    rows = ended(run(tmp_path / "search", 2, 4))
-    assert [row["status"] for row in rows] == ["completed"] * 4
-    left = {path.name for path in (tmp_path / "search").iterdir()}
+def test_two_workers_end_with_all_that_one_search_leaves(undisturbed: Any, undisturbed_in: Path) -> None:
+    assert [row["status"] for row in undisturbed] == ["completed"] * 6
+    left = {path.name for path in undisturbed_in.iterdir()}
     assert {"best_model.keras", "best_config.json", "best_recipe.py", "report.html", "trials.csv"} <= left
-    assert (tmp_path / "search" / "trial_0" / "record").is_dir()
+    assert (undisturbed_in / "trial_0" / "record").is_dir()
 
 
 def test_a_killed_workers_trial_is_run_again(tmp_path: Path, undisturbed: list[dict[str, Any]]) -> None:
@@ -49,6 +52,7 @@ def test_a_killed_workers_trial_is_run_again(tmp_path: Path, undisturbed: list[d
     assert (tmp_path / "search.killed").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_search_takes_its_workers_with_it_and_goes_on(
     tmp_path: Path, undisturbed: list[dict[str, Any]]
 ) -> None:
@@ -82,16 +86,6 @@ def test_a_trial_that_takes_the_search_with_it_is_put_down_at_the_fourth_attempt
         mark.unlink()
     rows = ended(run(tmp_path / "search", 1, 3, "none"))
     assert sorted(row["status"] for row in rows) == ["completed", "completed", "failed"]
-
-
-def test_two_searches_in_one_directory_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "search").mkdir()
-    with FileLock(tmp_path / "search" / "search.lock"):
-        process = run(tmp_path / "search", 1, 2)
-        _, err = process.communicate(timeout=240)
-    assert process.returncode == 1
-    assert "Another process searches in" in err.strip().splitlines()[-1]
-    assert ended(run(tmp_path / "search", 1, 2))[0]["status"] == "completed"
 
 
 @pytest.mark.slow
