@@ -116,12 +116,8 @@ class TuningResult:
         frame = self.frame()
         good = frame[frame["status"] == "completed"] if len(frame) else frame
         names = [n for n in searched(self.tuner.oracle.get_space()) if n in good and good[n].nunique() > 1]
-        ranks = {
-            n: good[n].rank() if good[n].dtype.kind in "biuf" else good[n].astype("category").cat.codes for n in names
-        }
-        scores = good[self.tuner.oracle.objective.name].rank() if names else pd.Series(dtype=float)
-        found = {n: float(ranks[n].corr(scores)) ** 2 for n in names}
-        return {n: float(v) for n, v in sorted(found.items(), key=lambda item: -item[1]) if np.isfinite(v)}
+        found = {name: _correlation(good[name], good[self.tuner.oracle.objective.name]) ** 2 for name in names}
+        return {name: value for name, value in sorted(found.items(), key=lambda item: -item[1]) if np.isfinite(value)}
 
     def report(self, path: str | Path = "search.html") -> Path:
         """Write the report of the search: one HTML file that needs no other.
@@ -188,6 +184,12 @@ class TuningResult:
         metrics = result["metrics"]
         more = {"gap": gap(metrics, objective), "last": result["history"][objective][-1]}
         return {**row, "status": status, **kept, **metrics, **more, **note, **told}
+
+
+def _correlation(values: Any, scores: Any) -> float:
+    """The rank correlation; of names, by the order of the alphabet."""
+    codes = values if values.dtype.kind in "biuf" else values.astype("category").cat.codes
+    return float(codes.rank().corr(scores.rank()))
 
 
 def _cell(value: Any) -> str:
