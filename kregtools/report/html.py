@@ -65,7 +65,7 @@ def render(record: Record, diagnosis: Diagnosis, *, live: bool = False) -> str:
         name=_name(record),
         verdict=diagnosis.verdict,
         sentence=sentence(diagnosis),
-        found=_found(diagnosis),
+        probably=diagnosis.causes[0].name if diagnosis.causes else None,
         tiles=_tiles(record, diagnosis),
         live=_progress(record) if live else None,
         findings=findings_of(record, diagnosis, drawings),
@@ -149,14 +149,6 @@ def _shift(record: Record, drawings: Drawings) -> Markup | None:
 
 def _name(record: Record) -> str:
     return (record.facts.get("model") or {}).get("name") or "run"
-
-
-def _found(diagnosis: Diagnosis) -> str:
-    if not diagnosis.symptoms:
-        return "nothing found"
-    names = ", ".join(symptom.name for symptom in diagnosis.symptoms)
-    causes = f"; most probably {diagnosis.causes[0].name}" if diagnosis.causes else ""
-    return names + causes
 
 
 def _tiles(record: Record, diagnosis: Diagnosis) -> list[tuple[str, str]]:
