@@ -56,7 +56,8 @@ def plot_gradient_flow(record: Record, ax: Axes | None = None) -> Axes:
     if not any(np.isfinite(values).any() for values in positive.values()):
         return nothing(ax, "the gradients are zero" if flow.gradients else "no gradient was measured in this run")
     for time, values in positive.items():
-        ax.plot(depth, values, color=WHEN[time], marker="o", markersize=2.5, linewidth=1.4, label=time)
+        if np.isfinite(values).any():
+            ax.plot(depth, values, color=WHEN[time], marker="o", markersize=2.5, linewidth=1.4, label=time)
     ax.set_yscale("log")
     decades(ax.yaxis)
     if flow.band[0] > 0:
