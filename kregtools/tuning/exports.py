@@ -31,20 +31,21 @@ LOAD = [
 ]
 
 
-def export(result: TuningResult, test: Any = None) -> None:
-    """Writes the files of an ended search; what cannot be written becomes a warning."""
+def export(result: TuningResult, test: Any = None, files: bool = True) -> None:
+    """Tests the best model of an ended search once, and writes its files; what cannot be written becomes a warning."""
     directory = result.directory
-    _tried(TRIALS, lambda: result.frame().to_csv(directory / TRIALS, index=False))
-    _tried(REPORT, lambda: result.report(directory / REPORT))
-    if not result.found:
-        return
-    model = result.best_model()
-    config = _config(result)
-    if test is not None:
-        config["test"] = _test_once(directory, config, model, test)
-    _tried(CONFIG, lambda: write_json(directory / CONFIG, config))
-    _tried(MODEL, lambda: model.save(directory / MODEL))
-    _tried(RECIPE, lambda: (directory / RECIPE).write_text(_recipe(result, config), encoding="utf-8"))
+    if files:
+        _tried(TRIALS, lambda: result.frame().to_csv(directory / TRIALS, index=False))
+    if result.found and (files or test is not None):
+        model, config = result.best_model(), _config(result)
+        if test is not None:
+            config["test"] = _test_once(directory, config, model, test)
+        if files:
+            _tried(CONFIG, lambda: write_json(directory / CONFIG, config))
+            _tried(MODEL, lambda: model.save(directory / MODEL))
+            _tried(RECIPE, lambda: (directory / RECIPE).write_text(_recipe(result, config), encoding="utf-8"))
+    if files:
+        _tried(REPORT, lambda: result.report(directory / REPORT))
 
 
 def builder_of(hypermodel: Any) -> Any:

@@ -125,7 +125,7 @@ def tune(
         weakref.finalize(tuner, shutil.rmtree, where, ignore_errors=True)
     tuner.search(**data, epochs=epochs, callbacks=callbacks, verbose=0)
     result = TuningResult(tuner)
-    export(result, test)
+    export(result, test, files=directory is not None)
     return result
 
 

@@ -37,12 +37,14 @@ def resolve_roles(declared: Mapping[str, str | Iterable[str]] | None, names: Ite
     """The hyperparameters of each role: those declared, or where none are, those whose names say so."""
     names = list(dict.fromkeys(names))
     if declared is not None:
-        unknown = sorted(set(declared) - set(ROLES))
+        parts = {role: role if role in ROLES else infer_role(role) for role in declared}
+        unknown = [role for role, part in parts.items() if part is None]
         if unknown:
             raise ValueError(
                 f"`roles` names parts that no hyperparameter plays. Received: {', '.join(unknown)}. "
                 f"Expected some of: {', '.join(ROLES)}."
             )
+        declared = {str(parts[role]): given for role, given in declared.items()}
         listed = {role: [given] if isinstance(given, str) else list(given) for role, given in declared.items()}
         return {role: [name for name in given if name in names] for role, given in listed.items()}
     roles: dict[str, list[str]] = {role: [] for role in ROLES}

@@ -135,10 +135,17 @@ def read_all(
             return Reading(
                 diagnosis.verdict if diagnosis.verdict in ("overfit", "underfit") else cause.name,
                 f"{cause.name}: {cause.reason}",
-                reading.speed if speed is None else speed,
-                reading.regularization if regularization is None else regularization,
+                _firmer(reading.speed, speed),
+                _firmer(reading.regularization, regularization),
             )
     return reading
+
+
+def _firmer(read: float, named: float | None) -> float:
+    """The notches of the cause, or those of the curves where they go further the same way."""
+    if named is None:
+        return read
+    return max(read, named, key=abs) if read * named > 0 else named
 
 
 class _Tell(keras.callbacks.Callback):

@@ -263,6 +263,7 @@ def test_roles_are_told_by_names(role: str | None, names: list[str]) -> None:
 
 def test_declared_roles_hold_and_those_not_in_the_space_are_passed_over() -> None:
     assert resolve_roles({"l2": "decay", "dropout": ["a", "b"]}, ["decay", "a"]) == {"l2": ["decay"], "dropout": ["a"]}
+    assert resolve_roles({"lr": "rate"}, ["rate"]) == {"learning_rate": ["rate"]}
 
 
 def test_a_notch_goes_by_the_role_and_stays_in_the_range() -> None:
