@@ -14,7 +14,7 @@ import numpy as np
 
 from kregtools.errors import KregtoolsWarning
 from kregtools.tuning.files import read_json, write_json
-from kregtools.tuning.guidance import neighbours
+from kregtools.tuning.guidance import Place, neighbours
 from kregtools.tuning.reading import Reading, read
 from kregtools.tuning.space import resolve_roles
 
@@ -204,11 +204,12 @@ class GuidedOracle(keras_tuner.Oracle):
         rng = random.Random(self._seed_state)
         # What is as good as the best, but for the luck of a seed, is followed on.
         last = guided[-1] if guided and self._close(guided[-1], best) else best
-        for base, most in ((last, BEST - 1), (best, None)) if last is not best else ((best, None),):
-            tried = list(neighbours(self.reading(base), base.hyperparameters.values, space, roles, rng))
-            for values, why in tried[:most]:
+        for base, most in ((last, 2), (best, None)) if last is not best else ((best, None),):
+            reading = self.reading(base)
+            tried = list(neighbours(reading, Place(base.hyperparameters.values, space, roles), rng))
+            for values, change in tried[:most]:
                 if not self._duplicate(values):
-                    return values, f"from trial {base.trial_id}: {why}"
+                    return values, f"{change}, from trial {int(base.trial_id)}, {reading.verdict}: {reading.reason}"
         return None
 
     def _sampled(self, number: int, known: list[Any]) -> tuple[dict[str, Any], str] | None:

@@ -172,6 +172,7 @@ def test_data_that_cannot_be_sent_to_workers_are_named(tmp_path: Path) -> None:
         kregtools.tune(build, Open(), (X, Y), workers=2, trials=1, directory=tmp_path / "search")
 
 
+@pytest.mark.slow
 def test_the_command_leaves_a_program_that_trains_the_best_model_anew(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
