@@ -18,5 +18,5 @@ LESSON = Lesson(
         "degree 25": Variant(SinePoly(degree=25, l2=0)),
         "degree 25, L2 0.03": Variant(SinePoly(degree=25, l2=0.03)),
     },
-    epochs=400,
+    epochs=200,
 )

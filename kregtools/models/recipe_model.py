@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+_VALIDATION_BATCH = 256
+
+
 class Data(NamedTuple):
     """Inputs and labels: to train on, to choose by, and to report on once at the end."""
 
@@ -141,6 +144,8 @@ class RecipeModel(keras_tuner.HyperModel):
         epochs = options.pop("epochs", None) or self.epochs
         if y is not None:
             options["batch_size"] = options.get("batch_size") or chosen.batch_size
+            # Small batches are for training; nothing depends on those of the validation.
+            options.setdefault("validation_batch_size", max(options["batch_size"], _VALIDATION_BATCH))
         if chosen.schedule != "constant":
             batches = len(x) if y is None else -(-len(x) // options["batch_size"])
             model.optimizer.learning_rate = scheduled(chosen.schedule, chosen.learning_rate, epochs * batches)

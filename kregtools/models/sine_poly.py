@@ -71,7 +71,7 @@ class SinePoly(RecipeModel):
     """
 
     name = "sine_poly"
-    epochs = 300
+    epochs = 150
     loss = "mean_squared_error"
     mixed_precision = False
     metrics = ("mean_absolute_error",)
@@ -79,7 +79,7 @@ class SinePoly(RecipeModel):
     hyperparameters = common(
         l2=Float(1e-3, 1e-6, 1.0, "log"),
         dropout=Float(0.0, 0.0, 0.8),
-        learning_rate=Float(1e-2, 1e-4, 1e-1, "log"),
+        learning_rate=Float(3e-2, 1e-4, 1e-1, "log"),
         activation=Choice("linear", ("linear",)),
         initializer=Choice("glorot_uniform", ("glorot_uniform", "zeros")),
         normalization=Choice("none", ("none",)),

@@ -12,6 +12,7 @@ from watched import Case, X, Y, differences, is_as_before, run
 from kregtools.callbacks import HealthMonitor
 
 DENSE = Case(dense)
+pytestmark = pytest.mark.slow
 
 
 def predicted(model: keras.Model) -> np.ndarray:

@@ -53,10 +53,13 @@ def images(tmp_path) -> Path:
     return tmp_path / "data"
 
 
+LONG = ("imdb_bilstm", "imdb_transformer", "cifar_resnet20", "cifar_resnet9")
 SMALL = {"filters": "8", "units": "16", "blocks": "1", "embedding": "8"}
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in RECIPES
+])  # fmt: skip
 def test_every_recipe_trains_diagnoses_and_reports(name, tmp_path, reviews, images, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(RECIPE_FOLDER))
     monkeypatch.chdir(tmp_path)
