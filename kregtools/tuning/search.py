@@ -61,7 +61,7 @@ def tune(
     `best_config.json` and `best_recipe.py`, which trains the best model anew without kregtools' search.
 
     Every trial clears the Keras session and sets the global random seed. TensorFlow all the same keeps what it traced
-    of every model, with Keras alone as well: of a small network about 4.5 MB a trial (from 774 to 1044 MB over 60
+    of every model, with Keras alone as well: of a small network about 4.5 MB a trial (from 774 to 1180 MB over 100
     trials, one run, TensorFlow 2.21, 2026-11-21). A long search can be interrupted and resumed to free it.
 
     Args:
