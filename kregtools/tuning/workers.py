@@ -60,7 +60,8 @@ class Pool:
             self._own = [_local_cluster(self.size)]
             self.client = Client(self._own[0])
             self._own.insert(0, self.client)
-        self.client.wait_for_workers(1, timeout=START_SECONDS)
+        # Every worker has a copy of the data, so that a trial can be run again where one of them dies.
+        self.client.wait_for_workers(self.size if self._own else 1, timeout=START_SECONDS)
         self.client.subscribe_topic(TOPIC, self._hear)
         # Once to every worker, not with every trial.
         self._data = self.client.scatter(self._fit, broadcast=True, hash=False)
