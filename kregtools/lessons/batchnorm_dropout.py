@@ -10,7 +10,7 @@ inputs; in use there is no dropout, and the variance is smaller than what it div
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kregtools.callbacks import RecalibrateBatchNorm
 from kregtools.lessons.lesson import Lesson, Variant
@@ -19,7 +19,7 @@ from kregtools.models import FashionDense
 if TYPE_CHECKING:
     from kregtools.models import Data
 
-_DEEP = {"units": 256, "layers": 3, "l2": 0}
+_DEEP: dict[str, Any] = {"units": 256, "layers": 3, "l2": 0}
 
 
 def _recalibrate(data: Data) -> list[RecalibrateBatchNorm]:

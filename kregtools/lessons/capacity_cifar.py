@@ -8,10 +8,12 @@ down: its training accuracy goes on rising long after its validation loss has tu
 
 from __future__ import annotations
 
+from typing import Any
+
 from kregtools.lessons.lesson import Lesson, Variant
 from kregtools.models import CifarDense
 
-_PLAIN = {"normalization": "none", "schedule": "constant", "layers": 2, "l2": 0}
+_PLAIN: dict[str, Any] = {"normalization": "none", "schedule": "constant", "layers": 2, "l2": 0}
 LESSON = Lesson(
     {
         "2 units": Variant(CifarDense(units=2, dropout=0, **_PLAIN)),

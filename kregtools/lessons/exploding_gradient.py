@@ -9,10 +9,12 @@ is in the millions, and the step throws the weights to where nothing is left to 
 
 from __future__ import annotations
 
+from typing import Any
+
 from kregtools.lessons.lesson import Lesson, Variant
 from kregtools.models import DigitsDense
 
-_DEEP = {"layers": 8, "dropout": 0, "l2": 0, "optimizer": "sgd", "learning_rate": 0.01}
+_DEEP: dict[str, Any] = {"layers": 8, "dropout": 0, "l2": 0, "optimizer": "sgd", "learning_rate": 0.01}
 LESSON = Lesson(
     {
         "standard deviation 1": Variant(DigitsDense(initializer="large_normal", **_DEEP)),

@@ -9,10 +9,12 @@ training accuracy jumps; how much of it reaches the validation rows is another q
 
 from __future__ import annotations
 
+from typing import Any
+
 from kregtools.lessons.lesson import Lesson, Variant
 from kregtools.models import CifarDense
 
-_SGD = {"optimizer": "sgd", "learning_rate": 0.1, "units": 300, "layers": 2}
+_SGD: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.1, "units": 300, "layers": 2}
 LESSON = Lesson(
     {schedule: Variant(CifarDense(schedule=schedule, **_SGD)) for schedule in ("constant", "step", "cosine")},
     epochs=15,

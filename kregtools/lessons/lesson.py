@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import keras_tuner
@@ -92,7 +92,7 @@ class Lesson:
         keras.utils.clear_session()
         keras.utils.set_random_seed(seed)
         hp = keras_tuner.HyperParameters()
-        model = variant.model.build(hp)
+        model: Any = variant.model.build(hp)
         monitor = HealthMonitor(verbose=0)
         x, y = data.train
         y = with_wrong_labels(y, variant.wrong_labels, seed)

@@ -9,12 +9,14 @@ of the four closes part of the gap between the two; none moves the validation ac
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from kregtools.lessons.lesson import Lesson, Variant
 from kregtools.models import ImdbBow
 
-_OFF = {"l2": 0, "dropout": 0}
+_OFF: dict[str, Any] = {"l2": 0, "dropout": 0}
 LESSON = Lesson(
     {
         "none": Variant(ImdbBow(**_OFF)),

@@ -10,10 +10,12 @@ way back. Glorot's keep both about as they are.
 
 from __future__ import annotations
 
+from typing import Any
+
 from kregtools.lessons.lesson import Lesson, Variant
 from kregtools.models import DigitsDense
 
-_DEEP = {"layers": 5, "activation": "tanh", "dropout": 0, "l2": 0}
+_DEEP: dict[str, Any] = {"layers": 5, "activation": "tanh", "dropout": 0, "l2": 0}
 LESSON = Lesson(
     {
         "standard deviation 1": Variant(DigitsDense(initializer="large_normal", **_DEEP)),

@@ -8,10 +8,12 @@ gradient away, and the first layers of the sigmoid network never learn. tanh and
 
 from __future__ import annotations
 
+from typing import Any
+
 from kregtools.lessons.lesson import Lesson, Variant
 from kregtools.models import DigitsDense
 
-_DEEP = {"layers": 10, "dropout": 0, "l2": 0}
+_DEEP: dict[str, Any] = {"layers": 10, "dropout": 0, "l2": 0}
 LESSON = Lesson(
     {
         "sigmoid": Variant(DigitsDense(activation="sigmoid", initializer="glorot_uniform", **_DEEP)),

@@ -10,10 +10,12 @@ the signal, and He's drives it towards the ends.
 
 from __future__ import annotations
 
+from typing import Any
+
 from kregtools.lessons.lesson import Lesson, Variant
 from kregtools.models import DigitsDense
 
-_DEEP = {"layers": 20, "dropout": 0, "l2": 0, "optimizer": "sgd", "learning_rate": 0.01}
+_DEEP: dict[str, Any] = {"layers": 20, "dropout": 0, "l2": 0, "optimizer": "sgd", "learning_rate": 0.01}
 LESSON = Lesson(
     {
         f"{activation}, {initializer}": Variant(DigitsDense(activation=activation, initializer=initializer, **_DEEP))

@@ -108,7 +108,8 @@ class ImdbNb(RecipeModel):
                 f"The log-count ratios are counted in arrays. Received: x of type {type(x).__name__}, no y. "
                 "Expected x and y as arrays."
             )
-        model.get_layer("log_count_ratio").set_weights([log_count_ratio(x, y, self.features + 1)])
+        ratio = model.get_layer("log_count_ratio")
+        ratio.set_weights([log_count_ratio(x, y, ratio.input_dim)])
         return super().fit(hp, model, x, y, **options)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    Sequences = Sequence[Sequence[int]] | np.ndarray
+
 PADDING = 0
 
 
@@ -25,7 +27,7 @@ class NGrams:
         ValueError: so many ids and so long n-grams cannot be told apart in 64 bits.
     """
 
-    def __init__(self, sequences: Sequence[Sequence[int]], order: int = 3, min_documents: int = 2) -> None:
+    def __init__(self, sequences: Sequences, order: int = 3, min_documents: int = 2) -> None:
         self.order = order
         self.base = 1 + max(max(sequence, default=0) for sequence in sequences)
         if order * np.log2(self.base + 1) >= 63:
@@ -39,7 +41,7 @@ class NGrams:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def encode(self, sequences: Sequence[Sequence[int]], length: int) -> np.ndarray:
+    def encode(self, sequences: Sequences, length: int) -> np.ndarray:
         """Rows of the numbers of a sequence's n-grams, each once, then zeros.
 
         The first `length` of them are kept, in order of their numbers: shorter n-grams come first.
@@ -57,7 +59,7 @@ class NGrams:
         encoded[rows[kept], columns[kept]] = 1 + places[kept]
         return encoded
 
-    def _codes(self, sequences: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    def _codes(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
         """Each n-gram of each sequence once: the sequence's row, and the n-gram as digits to the base of the ids."""
         lengths = np.array([len(sequence) for sequence in sequences])
         ids = np.fromiter(chain.from_iterable(sequences), dtype=np.int64, count=lengths.sum())

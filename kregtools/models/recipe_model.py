@@ -79,7 +79,7 @@ class RecipeModel(keras_tuner.HyperModel):
     epochs: ClassVar[int]
     roles: ClassVar[Mapping[str, str]] = {"l2": "l2", "dropout": "dropout", "learning_rate": "learning_rate"}
     hyperparameters: ClassVar[Mapping[str, Float | Int | Choice]]
-    loss: ClassVar[str] = "sparse_categorical_crossentropy"
+    loss: ClassVar[str | keras.losses.Loss] = "sparse_categorical_crossentropy"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
     mixed_precision: ClassVar[bool] = True
 
