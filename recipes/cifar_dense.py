@@ -1,5 +1,7 @@
 """CIFAR-10 without convolutions.
 
+Not measured on the test data yet.
+
 python recipes/cifar_dense.py                                            train and diagnose
 python recipes/cifar_dense.py --l2 0 --dropout 0 --normalization none    without what keeps it healthy
 python recipes/cifar_dense.py --augment standard --epochs 60             shifted, mirrored images

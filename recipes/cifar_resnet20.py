@@ -1,5 +1,7 @@
 """CIFAR-10 through the residual network of twenty layers.
 
+Unverified: it wants a GPU.
+
 python recipes/cifar_resnet20.py                             train and diagnose
 python recipes/cifar_resnet20.py --epochs 150                longer
 python recipes/cifar_resnet20.py --dropout 0.3 --blocks 9    56 layers, with stochastic depth

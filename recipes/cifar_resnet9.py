@@ -1,5 +1,7 @@
 """CIFAR-10 through the residual network of nine layers that trains fast on a GPU.
 
+Unverified: it wants a GPU.
+
 python recipes/cifar_resnet9.py                       train and diagnose
 python recipes/cifar_resnet9.py --filters 16          a small one, on a CPU
 python recipes/cifar_resnet9.py --tune --trials 20    search L2, dropout and learning rate

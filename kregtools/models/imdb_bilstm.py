@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 
 from kregtools.models.blocks import classifier, normalization, regularizer
 from kregtools.models.hyperparameters import Choice, Float, Int
-from kregtools.models.recipe_model import Data, RecipeModel, common, with_capacity
-from kregtools.models.reviews import padded, token_augmentation
+from kregtools.models.recipe_model import common, with_capacity
+from kregtools.models.reviews import ReviewModel, token_augmentation
 
 if TYPE_CHECKING:
-    import os
     from types import SimpleNamespace
 
 
-class ImdbBilstm(RecipeModel):
+class ImdbBilstm(ReviewModel):
     """Word vectors, one LSTM in each direction, the maximum of their states over the review.
 
     Dropout takes whole coordinates of the word vectors for a review, and states after the pooling. Augmentation
@@ -30,7 +29,7 @@ class ImdbBilstm(RecipeModel):
 
     name = "imdb_bilstm"
     epochs = 4
-    loss = "binary_crossentropy"
+    num_words, length = 10_000, 200
     roles = with_capacity("units")
     hyperparameters = common(
         l2=Float(1e-6, 1e-7, 1e-2, "log"),
@@ -42,14 +41,6 @@ class ImdbBilstm(RecipeModel):
         units=Int(32, 4, 256, "log"),
         embedding=Int(64, 8, 300, "log"),
     )
-
-    def __init__(self, num_words: int = 10_000, length: int = 200, **options: Any) -> None:
-        super().__init__(**options)
-        self.num_words = num_words
-        self.length = length
-
-    def load(self, directory: str | os.PathLike[str] | None = None, rows: int | None = None) -> Data:
-        return padded(directory, rows, self.num_words, self.length)
 
     def network(self, chosen: SimpleNamespace) -> keras.Model:
         coordinates = (

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 
 from kregtools.models.blocks import classifier, hidden_dense, initializer, regularizer
 from kregtools.models.hyperparameters import Choice, Float, Int
-from kregtools.models.recipe_model import Data, RecipeModel, common, with_capacity
-from kregtools.models.reviews import padded, token_augmentation
+from kregtools.models.recipe_model import common, with_capacity
+from kregtools.models.reviews import ReviewModel, token_augmentation
 
 if TYPE_CHECKING:
-    import os
     from types import SimpleNamespace
 
 
-class ImdbConv1d(RecipeModel):
+class ImdbConv1d(ReviewModel):
     """Word vectors, one convolution over five words, the maximum over the review, a dense layer.
 
     It looks for short phrases that tell a review's opinion, wherever they stand. Its units are gelu: the maxima over a
@@ -35,7 +34,7 @@ class ImdbConv1d(RecipeModel):
 
     name = "imdb_conv1d"
     epochs = 4
-    loss = "binary_crossentropy"
+    num_words, length = 20_000, 400
     roles = with_capacity("filters")
     hyperparameters = common(
         l2=Float(1e-5, 1e-7, 1e-2, "log"),
@@ -46,14 +45,6 @@ class ImdbConv1d(RecipeModel):
         filters=Int(128, 8, 512, "log"),
         embedding=Int(64, 8, 300, "log"),
     )
-
-    def __init__(self, num_words: int = 20_000, length: int = 400, **options: Any) -> None:
-        super().__init__(**options)
-        self.num_words = num_words
-        self.length = length
-
-    def load(self, directory: str | os.PathLike[str] | None = None, rows: int | None = None) -> Data:
-        return padded(directory, rows, self.num_words, self.length)
 
     def network(self, chosen: SimpleNamespace) -> keras.Model:
         dropout = [keras.layers.Dropout(chosen.dropout, name="embedding_dropout")] if chosen.dropout else []

@@ -9,15 +9,14 @@ import keras
 from kregtools.models.blocks import classifier, initializer, normalization, regularizer, through
 from kregtools.models.hyperparameters import Choice, Float, Int
 from kregtools.models.position import PositionEmbedding
-from kregtools.models.recipe_model import Data, RecipeModel, common, with_capacity
-from kregtools.models.reviews import padded, token_augmentation
+from kregtools.models.recipe_model import common, with_capacity
+from kregtools.models.reviews import ReviewModel, token_augmentation
 
 if TYPE_CHECKING:
-    import os
     from types import SimpleNamespace
 
 
-class ImdbTransformer(RecipeModel):
+class ImdbTransformer(ReviewModel):
     """A small transformer encoder: word and position vectors, `blocks` of self-attention, the mean over the review.
 
     Each block normalizes what it is given, then adds to it; padding is masked. Dropout follows the word vectors, each
@@ -36,7 +35,7 @@ class ImdbTransformer(RecipeModel):
 
     name = "imdb_transformer"
     epochs = 3
-    loss = "binary_crossentropy"
+    num_words, length = 20_000, 256
     roles = with_capacity("units")
     hyperparameters = common(
         l2=Float(1e-6, 1e-7, 1e-2, "log"),
@@ -49,14 +48,6 @@ class ImdbTransformer(RecipeModel):
         heads=Int(2, 1, 8),
         blocks=Int(1, 1, 4),
     )
-
-    def __init__(self, num_words: int = 20_000, length: int = 256, **options: Any) -> None:
-        super().__init__(**options)
-        self.num_words = num_words
-        self.length = length
-
-    def load(self, directory: str | os.PathLike[str] | None = None, rows: int | None = None) -> Data:
-        return padded(directory, rows, self.num_words, self.length)
 
     def network(self, chosen: SimpleNamespace) -> keras.Model:
         inputs = keras.Input((self.length,), dtype="int32")

@@ -9,7 +9,7 @@ import numpy as np
 
 from kregtools import datasets
 from kregtools.layers import RandomTokenDeletion, RandomTokenSwap
-from kregtools.models.recipe_model import Data, split
+from kregtools.models.recipe_model import Data, RecipeModel, split
 
 if TYPE_CHECKING:
     import os
@@ -33,6 +33,28 @@ def padded(directory: str | os.PathLike[str] | None, rows: int | None, num_words
         return np.where(ids < num_words, ids, OUT_OF_VOCABULARY)
 
     return reviews(directory, rows, encode)
+
+
+class ReviewModel(RecipeModel):
+    """A model of reviews as sequences of words.
+
+    Args:
+        num_words: Integer, the vocabulary size. Defaults to `None`, which is the recipe's own.
+        length: Integer, how many tokens of a review are read, from its end. Defaults to `None`, likewise.
+        **options: `search`, and values of hyperparameters; see `kregtools.models.RecipeModel`.
+    """
+
+    loss = "binary_crossentropy"
+    num_words: int
+    length: int
+
+    def __init__(self, num_words: int | None = None, length: int | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.num_words = num_words or type(self).num_words
+        self.length = length or type(self).length
+
+    def load(self, directory: str | os.PathLike[str] | None = None, rows: int | None = None) -> Data:
+        return padded(directory, rows, self.num_words, self.length)
 
 
 def token_augmentation(chosen: SimpleNamespace) -> list[keras.layers.Layer]:
