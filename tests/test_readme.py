@@ -115,7 +115,7 @@ def test_with_a_sane_learning_rate_the_first_prints_nothing(tmp_path, monkeypatc
 
 def test_what_it_refers_to_is_there():
     text = README.read_text()
-    for path in re.findall(r"(?:recipes|tests|kregtools|benchmarks|docs)/[\w/]+(?:\.\w+)?", text):
+    for path in re.findall(r"(?:recipes|tests|kregtools|benchmarks|\.github)/[\w/]+(?:\.\w+)?", text):
         assert (README.parent / path).exists(), path
     headings = {
         re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
