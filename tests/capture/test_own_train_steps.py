@@ -6,11 +6,9 @@ from twins import matrix, watched_as_plain
 from watched import run
 
 CORE = [
-    "gradient penalty",
     "own step",
     "two optimizers, built lazily",
     "derivative of its own",
-    "contrastive pretraining",
     "distillation in the loss",
     "leaves for Python",
     "own step, eager",

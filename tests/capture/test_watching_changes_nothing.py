@@ -22,20 +22,17 @@ CORE = [
     "vision: convolutional",
     "settings: xla",
     "sequences: transformer on time series",
-    "structure: branches",
     "settings: mixed_float16",
     "settings: eager",
     "settings: steps_per_execution",
     "settings: gradient accumulation, clip, ema",
     "vision: batchnorm without activation",
     "structure: subclassed twice",
-    "sequences: bidirectional, mask",
     "vision: spectral normalization",
     "structure: tensors handed on",
     "settings: callbacks of keras",
     "structure: loop and branch",
     "structure: not built",
-    "structure: residual",
 ]
 
 
