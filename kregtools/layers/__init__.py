@@ -6,6 +6,8 @@ from kregtools.layers.drop_connect import DropConnect
 from kregtools.layers.dropout_aware_batch_normalization import DropoutAwareBatchNormalization
 from kregtools.layers.dropout_free_statistics import DropoutFreeStatistics
 from kregtools.layers.fractional_max_pooling_2d import FractionalMaxPooling2D
+from kregtools.layers.legendre_polynomials import LegendrePolynomials
+from kregtools.layers.position_embedding import PositionEmbedding
 from kregtools.layers.random_gain import RandomGain
 from kregtools.layers.random_noise import RandomNoise
 from kregtools.layers.random_pitch_shift import RandomPitchShift
@@ -25,6 +27,8 @@ __all__ = [
     "DropoutAwareBatchNormalization",
     "DropoutFreeStatistics",
     "FractionalMaxPooling2D",
+    "LegendrePolynomials",
+    "PositionEmbedding",
     "RandomGain",
     "RandomNoise",
     "RandomPitchShift",

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from kregtools.layers import PositionEmbedding
 from kregtools.models.blocks import classifier, initializer, normalization, regularizer, through
 from kregtools.models.hyperparameters import Choice, Float, Int
-from kregtools.models.position import PositionEmbedding
 from kregtools.models.recipe_model import common, with_capacity
 from kregtools.models.reviews import ReviewModel, token_augmentation
 

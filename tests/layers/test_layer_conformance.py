@@ -26,6 +26,8 @@ def pooling(**arguments):
 
 
 TABLE = {
+    "LegendrePolynomials": (lambda: layers.LegendrePolynomials(5), (4, 1), {}),
+    "PositionEmbedding": (lambda: layers.PositionEmbedding(), (4, 6, 8), {"supports_masking": True}),
     "ResidualScale": (
         lambda: layers.ResidualScale(keras.initializers.Constant(0.5)),
         FEATURES,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import keras
@@ -126,6 +128,15 @@ def test_augmentation_changes_training_and_nothing_else(name: str) -> None:
     quiet = np.asarray(model(x, training=False))
     np.testing.assert_array_equal(np.asarray(model(x, training=False)), quiet)
     assert any(np.abs(np.asarray(model(x, training=True)) - quiet).max() > 0 for _ in range(5)) or name == "imdb_nb"
+
+
+def test_a_saved_model_comes_back_where_nothing_but_the_package_was_imported(tmp_path: Any) -> None:
+    names = ("imdb_transformer", "sine_poly", "cifar_vgg")
+    for name in names:
+        build(make(name, augment="standard")).save(tmp_path / f"{name}.keras")
+    load = "; ".join(f"keras.models.load_model({str(tmp_path / f'{name}.keras')!r})" for name in names)
+    program = f"import sys, keras, kregtools; {load}; assert 'kregtools.models' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_what_is_given_is_not_searched_and_what_is_asked_for_is() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from kregtools import datasets
+from kregtools.layers import LegendrePolynomials
 from kregtools.models import RECIPES
 from kregtools.models.ngrams import NGrams
-from kregtools.models.sine_poly import LegendrePolynomials
 
 TEXT = [name for name in RECIPES if name.startswith("imdb")]
 IMAGES = {"fashion_dense": "fashion_mnist", **{n: "cifar10" for n in RECIPES if n.startswith("cifar")}}
