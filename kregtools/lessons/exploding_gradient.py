@@ -4,7 +4,7 @@ Eight relu layers on handwritten digits, trained by SGD: weights of standard dev
 0.18, and He's.
 
 What to see: each layer multiplies the activations by some five, and the gradients likewise; the loss of the first step
-is in the millions, and the step throws the weights to where nothing is left to learn, or beyond all numbers.
+is far beyond that of a guess, and the step throws the weights to where nothing is left to learn, or beyond all numbers.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class FashionDense(RecipeModel):
     """A dense network of 512 relu units on Fashion-MNIST.
 
     Images of 28 by 28 pixels, rescaled to 0 to 1 in the model, ten classes, Adam. Without dropout and L2 its 407,050
-    weights learn the training images by heart within some twenty epochs; with 4 units in place of 512 it underfits.
+    weights can learn the training images by heart; with 4 units in place of 512 it underfits.
     Augmentation shifts each image by up to two pixels and mirrors half of them.
 
     Args:
