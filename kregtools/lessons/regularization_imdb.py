@@ -4,7 +4,8 @@ Bags of words through two layers of 16 units: without regularization, with L2, w
 the validation loss has not fallen for two epochs.
 
 What to see: without it the training accuracy goes to 1 while the validation loss rises from the fourth epoch on. Each
-of the four closes part of the gap between the two. How much of it reaches the validation accuracy is less than one hopes.
+of the four closes part of the gap between the two. How much of it reaches the validation
+accuracy is another matter.
 """
 
 from __future__ import annotations
