@@ -116,7 +116,8 @@ def test_every_choice_trains_together_with_others() -> None:
                       ("step", "warmup_cosine"), strict=True):  # fmt: skip
         names = ("normalization", "activation", "initializer", "optimizer", "schedule")
         # Without dropout the loss falls at every epoch, whatever the seed.
-        hp, hypermodel = keras_tuner.HyperParameters(), make("digits_dense", dropout=0, **dict(zip(names, values, strict=True)))
+        chosen = dict(zip(names, values, strict=True))
+        hp, hypermodel = keras_tuner.HyperParameters(), make("digits_dense", dropout=0, **chosen)
         model = hypermodel.build(hp)
         history = hypermodel.fit(hp, model, *rows(model, 64), epochs=8, verbose=0)
         assert history.history["loss"][-1] < history.history["loss"][0]
