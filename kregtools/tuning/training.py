@@ -17,6 +17,7 @@ import keras_tuner
 from keras_tuner.errors import FatalValueError
 
 from kregtools.callbacks import FitDiagnosis
+from kregtools.capture.custom_gradients import forgotten_afterwards
 from kregtools.diagnosis import Diagnosis
 from kregtools.tuning.files import write_json
 from kregtools.tuning.reading import Reading, read
@@ -47,6 +48,7 @@ class Trial:
     callbacks: Sequence[Any]
 
 
+@forgotten_afterwards()
 def run(trial: Trial, directory: Path, fit: tuple[Sequence[Any], Mapping[str, Any]], progress: Progress) -> dict:
     """Runs a trial from a cleared session and its own seed.
 

@@ -12,13 +12,14 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kregtools.tuning import training
 
 TOPIC = "kregtools-epoch"
-# A trial that takes its worker with it so many times is put down as failed.
+# A trial that takes its worker with it more often than this is put down as failed.
 MOST_DEATHS = 2
 START_SECONDS = 300
 
@@ -44,7 +45,7 @@ class Pool:
         self.client: Any = client
         self.size = workers or max(len(client.scheduler_info()["workers"]), 1)
         self._own: list[Any] = []
-        self._futures: dict[Any, tuple[str, Path]] = {}
+        self._futures: dict[Any, _Submitted] = {}
         self._told: list[tuple[str, int, dict[str, float]]] = []
         self._lock = threading.Lock()
 
@@ -60,11 +61,9 @@ class Pool:
             self._own = [_local_cluster(self.size)]
             self.client = Client(self._own[0])
             self._own.insert(0, self.client)
-        # Every worker has a copy of the data, so that a trial can be run again where one of them dies.
         self.client.wait_for_workers(self.size if self._own else 1, timeout=START_SECONDS)
         self.client.subscribe_topic(TOPIC, self._hear)
-        # Once to every worker, not with every trial.
-        self._data = self.client.scatter(self._fit, broadcast=True, hash=False)
+        self._scatter()
 
     def __exit__(self, *exception: object) -> None:
         with suppress(Exception):
@@ -78,22 +77,39 @@ class Pool:
         self._futures.clear()
 
     def submit(self, trial_id: str, task: training.Trial, directory: Path) -> None:
-        future = self.client.submit(_run, trial_id, task, self._data, pure=False, retries=0)
-        self._futures[future] = trial_id, directory
+        self._start(_Submitted(trial_id, task, directory))
 
     def wait(self, progress: Callable[[str, int, dict[str, float]], None]) -> tuple[str, Any]:
         """Waits for a trial to end; its result, or the error it ended with."""
-        from distributed import wait
+        from distributed import CancelledError, wait
 
         while True:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, CancelledError):
                 wait(list(self._futures), timeout=0.5, return_when="FIRST_COMPLETED")
             for told in self._taken():
                 progress(*told)
             ended = next((future for future in self._futures if future.done()), None)
-            if ended is not None:
-                trial_id, directory = self._futures.pop(ended)
-                return trial_id, _outcome(ended, directory)
+            if ended is None:
+                continue
+            run = self._futures.pop(ended)
+            if ended.cancelled() and run.losses < MOST_DEATHS:
+                self._scatter()
+                self._start(replace(run, losses=run.losses + 1))
+            else:
+                return run.trial_id, _outcome(ended, run.directory)
+
+    def _scatter(self) -> None:
+        """Gives every worker a copy of the data, once and not with every trial.
+
+        A trial can then be run again where one of them dies. If all die at once, Dask forgets the data and cancels
+        the trials, and whoever is there by then has to get it again.
+        """
+        self.client.wait_for_workers(1, timeout=START_SECONDS)
+        self._data = self.client.scatter(self._fit, broadcast=True, hash=False)
+
+    def _start(self, run: _Submitted) -> None:
+        future = self.client.submit(_run, run.trial_id, run.task, self._data, pure=False, retries=0)
+        self._futures[future] = run
 
     def _hear(self, event: tuple[float, Any]) -> None:
         with self._lock:
@@ -103,6 +119,14 @@ class Pool:
         with self._lock:
             told, self._told = self._told, []
         return told
+
+
+@dataclass(frozen=True)
+class _Submitted:
+    trial_id: str
+    task: training.Trial
+    directory: Path
+    losses: int = 0
 
 
 def _run(trial_id: str, task: training.Trial, fit: Any) -> tuple[Any, dict[str, bytes]]:
@@ -118,6 +142,8 @@ def _run(trial_id: str, task: training.Trial, fit: Any) -> tuple[Any, dict[str, 
 
 
 def _outcome(future: Any, directory: Path) -> Any:
+    if future.cancelled():
+        return MemoryError(f"The workers died {MOST_DEATHS + 1} times while the trial ran.")
     error = future.exception()
     if error is not None:
         # One that ends a search is not from a worker that died.

@@ -31,22 +31,22 @@ def build(hp: keras_tuner.HyperParameters) -> keras.Model:
 
 
 class Fault(keras.callbacks.Callback):
-    """Kills a process at the first epoch of a trial that is not the default's: once, or every time."""
+    """Kills a process in a trial that is not the default: once, whenever that is run again, or each process once."""
 
     def __init__(self, kind: str, directory: str) -> None:
         super().__init__()
         self.kind, self.mark = kind, Path(directory).with_suffix(".killed")
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        default = abs(float(self.model.optimizer.learning_rate) - 1e-2) < 1e-6
-        if self.kind == "none" or default or (self.mark.exists() and self.kind != "always"):
+        rate = float(self.model.optimizer.learning_rate)
+        begun = self.mark.read_text() if self.mark.exists() else ""
+        again = (self.kind == "always" and f"{rate:.9g} " in begun) or (self.kind == "each" and len(begun.split()) < 4)
+        if self.kind == "none" or abs(rate - 1e-2) < 1e-6 or (begun and not again):
             return
         with self.mark.open("a") as file:
-            file.write(f"{os.getpid()} ")
-        if self.kind == "parent":
-            os.kill(int(self.mark.with_suffix(".parent").read_text()), signal.SIGKILL)
-        elif not (self.kind == "always" and len(set(self.mark.read_text().split())) > 2):
-            os.kill(os.getpid(), signal.SIGKILL)
+            file.write(f"{os.getpid()} {rate:.9g} ")
+        parent = self.mark.with_suffix(".parent")
+        os.kill(int(parent.read_text()) if self.kind == "parent" else os.getpid(), signal.SIGKILL)
 
 
 def search(directory: str, workers: int, trials: int, fault: str) -> TuningResult:
