@@ -1,5 +1,7 @@
 """Interrupts, errors, several monitors, several fits: the run is the user's, whatever happens in it."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,14 @@ from watched import Case, Run, X, Y, differences, gaps, is_as_before, noted, run
 from kregtools.callbacks import FitDiagnosis, HealthMonitor
 
 DENSE = Case(dense)
+
+
+HOOKS = ["on_train_batch_begin", "on_train_batch_end", "on_epoch_end"]
+EACH_ONCE = [(KeyboardInterrupt, HOOKS[0], 1), (RuntimeError, HOOKS[1], 3), (KeyboardInterrupt, HOOKS[2], 3)]
+INTERRUPTS = [
+    pytest.param(*case, marks=() if case in EACH_ONCE else pytest.mark.slow)
+    for case in itertools.product([KeyboardInterrupt, RuntimeError], HOOKS, [1, 3])
+]
 
 
 class Raises(keras.callbacks.Callback):
@@ -27,9 +37,7 @@ def monitor(every=1, **settings) -> HealthMonitor:
     return HealthMonitor(sample_every=every, verbose=0, **settings)
 
 
-@pytest.mark.parametrize("hook", ["on_train_batch_begin", "on_train_batch_end", "on_epoch_end"])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("error, hook, every", INTERRUPTS)
 def test_an_interrupted_fit_goes_on_as_if_unwatched(error, hook, every):
     """Two fits, the first cut short; nothing is left behind, and the second is watched again."""
 
