@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,7 +83,7 @@ def _train(options: argparse.Namespace, hypermodel: RecipeModel, data: Data) -> 
     print(f"trained for {seconds:.0f} s, monitor included")
     console = Console()
     console.print(monitor.diagnosis)
-    _print_scores(model, data, hypermodel)
+    _print_scores(scores(model, data, hypermodel.batch_size))
     if options.save:
         model.save(options.save)
         print(f"model: {Path(options.save).resolve()}")
@@ -97,21 +97,21 @@ def _tune(options: argparse.Namespace, hypermodel: RecipeModel, data: Data) -> i
         hypermodel,
         data.train,
         data.validation,
+        test=data.test,
         trials=options.trials,
         epochs=_epochs(options, hypermodel),
-        batch_size=hypermodel.batch_size,
         seed=options.seed,
+        workers=options.workers,
         directory=options.directory or Path("runs") / f"{hypermodel.name}-seed{options.seed}",
     )
     console = Console()
     console.print(result)
     console.print(f"the search is kept in {result.directory.resolve()}", soft_wrap=True, highlight=False)
-    _print_scores(result.best_model(), data, hypermodel)
+    _print_scores(result.test or {})
     return 0
 
 
-def _print_scores(model: keras.Model, data: Data, hypermodel: RecipeModel) -> None:
-    found = scores(model, data, hypermodel.batch_size)
+def _print_scores(found: Mapping[str, float]) -> None:
     print("test: " + ", ".join(f"{name} {value:.4f}" for name, value in found.items()))
 
 
@@ -141,6 +141,7 @@ def _parser(recipe: type[RecipeModel]) -> argparse.ArgumentParser:
     _add_hyperparameters(parser.add_argument_group("hyperparameters"), recipe)
     search = parser.add_argument_group("search").add_argument
     search("--tune", action="store_true", help="search hyperparameters instead of training once")
+    search("--workers", type=_positive, default=1, help="trials at once, a process and a GPU each (default: 1)")
     search("--trials", type=_positive, default=10, help="trials of the search (default: 10)")
     search(
         "--search",
