@@ -1,0 +1,209 @@
+"""Where overfitting begins to be reported, and what is said of it."""
+
+import pytest
+from symptom_records import NAN, REGULARIZED, SQUARED, by_epoch, refusal, seen, shown, targets
+
+from kregtools.record import example
+
+FALLING = [0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
+RISING = [0.52, 0.50, 0.53, 0.56, 0.59, 0.62]
+
+
+def straight(lowest: float, end: float, epochs: int) -> list[float]:
+    """From just above the lowest value to it, and then in a line to where the last two epochs have the mean `end`."""
+    pace = (end - lowest) / (epochs - 0.5)
+    return [lowest + pace, *(lowest + pace * epoch for epoch in range(epochs + 1))]
+
+
+def run(validation: list[float], **logs: list[float]):
+    training = [0.6 - 0.5 * index / (len(validation) - 1) for index in range(len(validation))]
+    return example(logs={"loss": training, "val_loss": validation, **logs})
+
+
+def test_what_is_said():
+    symptom = shown("overfit", example(logs={"loss": FALLING, "val_loss": RISING}))
+    assert symptom.severity == "warning"
+    assert symptom.message == (
+        "The validation loss is lowest in epoch 2 (0.5) and has risen by 21% since, while the training loss fell from "
+        "0.5 to 0.15."
+    )
+    assert symptom.layers == ()
+    assert symptom.first_step == 19
+    assert symptom.evidence == pytest.approx(
+        {"onset_epoch": 2.0, "lowest_val_loss": 0.5, "final_val_loss": 0.605, "rise": 0.21, "threshold": 0.1}
+    )
+
+
+def test_the_gap_of_each_metric_is_told_in_its_own_units():
+    logs = {"mae": [0.1] * 6, "val_mae": [0.4] * 6, "auc": [0.9] * 6, "val_auc": [0.7] * 6, "lr": [0.1] * 6}
+    symptom = shown("overfit", example(logs={"loss": FALLING, "val_loss": RISING, **logs}))
+    assert symptom.message.endswith("fell from 0.5 to 0.15; mae differs by 0.3 by now.")
+    gaps = {name: value for name, value in symptom.evidence.items() if name.startswith("gap_")}
+    assert gaps == pytest.approx({"gap_mae": 0.3, "gap_auc": 0.2})
+
+
+def test_epochs_are_counted_from_one_and_as_keras_does():
+    symptom = shown("overfit", by_epoch(range(10, 16), loss=FALLING, val_loss=RISING))
+    assert "lowest in epoch 12 " in symptom.message
+    assert symptom.evidence["onset_epoch"] == 12 and symptom.first_step == 119
+
+
+@pytest.mark.parametrize("rise, found", [(0.09, False), (0.099, False), (0.101, True), (0.3, True)])
+def test_a_rise_of_a_tenth_is_told_after_a_few_epochs(rise, found):
+    assert bool(seen("overfit", run(straight(0.5, 0.5 * (1 + rise), 6)))) == found
+
+
+@pytest.mark.parametrize(
+    "rise, epochs, found", [(0.049, 10, False), (0.051, 10, True), (0.051, 9, False), (0.051, 20, True)]
+)
+def test_half_of_that_is_told_where_it_rose_steadily_for_ten_epochs(rise, epochs, found):
+    assert bool(seen("overfit", run(straight(0.5, 0.5 * (1 + rise), epochs)))) == found
+
+
+@pytest.mark.parametrize(
+    "unseen, training, found",
+    [
+        (0.874, [0.7, 0.8, 0.9], True),
+        (0.876, [0.7, 0.8, 0.9], False),
+        (0.874, [0.7, 0.8, 0.8], False),
+        (0.874, [0.7, 0.9, 0.8], False),
+        (NAN, [0.7, 0.8, 0.9], False),
+    ],
+)
+@pytest.mark.parametrize("name", ["accuracy", "my_acc"])
+def test_half_of_that_is_told_where_a_quarter_more_errors_confirm_it(name, unseen, training, found):
+    """Nine of ten right at the lowest loss: one eighth wrong is a quarter more."""
+    since = 5
+    logs = {
+        name: [*training[:2], *[training[2]] * since],
+        f"val_{name}": [0.85, 0.9, *[unseen] * since],
+    }
+    assert bool(seen("overfit", run(straight(0.5, 0.5 * 1.07, since), **logs))) == found
+
+
+def test_a_metric_that_is_no_accuracy_confirms_nothing():
+    logs = {"mae": [0.7, 0.8, *[0.9] * 5], "val_mae": [0.85, 0.9, *[0.5] * 5], "val_acc": [0.85, 0.9, *[0.5] * 5]}
+    assert seen("overfit", run(straight(0.5, 0.5 * 1.07, 5), **logs)) is None
+
+
+def test_any_of_several_accuracies_confirms():
+    since = 5
+    unmoved = {"accuracy": [0.9] * 7, "val_accuracy": [0.8] * 7}
+    fewer = {"top_acc": [0.7, 0.8, *[0.9] * since], "val_top_acc": [0.85, 0.9, *[0.8] * since]}
+    assert shown("overfit", run(straight(0.5, 0.5 * 1.07, since), **unmoved, **fewer))
+
+
+@pytest.mark.parametrize("end, found", [(0.40, True), (0.41, True), (0.42, True), (0.43, False), (0.5, False)])
+def test_the_training_loss_is_a_sixth_below_the_validation_loss(end, found):
+    """The validation loss ends at 0.51, five sixths of which are 0.425."""
+    training = [0.6, 0.55, end, end, end, end]
+    validation = [0.42, 0.41, 0.435, 0.46, 0.485, 0.535]
+    assert bool(seen("overfit", example(logs={"loss": training, "val_loss": validation}))) == found
+
+
+@pytest.mark.parametrize("at_onset, found", [(0.16, True), (0.15, False), (0.14, False)])
+def test_the_training_loss_has_fallen_since_the_onset(at_onset, found):
+    training = [0.6, at_onset, 0.15, 0.15, 0.15, 0.15]
+    assert bool(seen("overfit", example(logs={"loss": training, "val_loss": RISING}))) == found
+
+
+@pytest.mark.parametrize("level, found", [(0.9, True), (0.999, True), (1.001, False), (1.5, False)])
+def test_the_training_loss_is_below_that_of_the_best_constant(level, found):
+    logs = {"loss": [level + 0.5, level + 0.4, level + 0.2, level], "val_loss": [2.0, 1.9, 2.2, 2.5]}
+    logs = {name: [*values, *[values[-1]] * 2] for name, values in logs.items()}
+    assert bool(seen("overfit", example(logs=logs, facts=SQUARED, series=targets()))) == found
+
+
+def test_the_penalty_is_no_part_of_what_was_learned():
+    logs = {"loss": [2.0, 1.9, 1.8, 1.8, 1.8, 1.8], "val_loss": [2.5, 2.4, 2.6, 2.8, 3.0, 3.2]}
+    assert seen("overfit", example(logs=logs, facts=SQUARED, series=targets())) is None
+    assert shown("overfit", example(logs=logs, facts={**SQUARED, **REGULARIZED}, series=targets()))
+    half = {("", "loss", "value"): [2.0], ("", "loss", "penalty"): [1.0]}
+    assert shown("overfit", example(logs=logs, facts={**SQUARED, **REGULARIZED}, series={**targets(), **half}))
+
+
+@pytest.mark.parametrize("end, found", [(0.049, False), (0.051, True)])
+def test_a_loss_below_a_twentieth_of_the_constants_does_no_harm(end, found):
+    validation = straight(0.04, end, 6)
+    logs = {"loss": [0.06, 0.05, *[0.001] * 6], "val_loss": validation}
+    assert bool(seen("overfit", example(logs=logs, facts=SQUARED, series=targets()))) == found
+
+
+@pytest.mark.parametrize("fall, found", [(0.02, True), (0.025, True), (0.035, False), (0.05, False)])
+def test_a_rise_is_more_than_three_and_a_half_times_what_it_falls_by_in_between(fall, found):
+    """It rises by 0.1: what it fell by in between may be 0.0286."""
+    validation = [0.52, 0.5, 0.52, 0.54, 0.56, 0.58, 0.58 - fall, 0.6, 0.6]
+    assert bool(seen("overfit", run(validation))) == found
+
+
+@pytest.mark.parametrize("jump, found", [(0.04, True), (0.06, True), (0.075, False), (0.1, False)])
+def test_a_rise_is_more_than_one_and_a_half_times_its_jumps(jump, found):
+    """It rises by 0.1 and never falls; every second epoch it stands still, so that its changes differ by `jump`."""
+    rises = [0.5]
+    for index in range(8):
+        rises.append(rises[-1] + (jump if index % 2 else 0.0))
+    end = 0.6
+    validation = [0.5 + jump, 0.5, *(value for value in rises[1:] if value < end - 1e-9), end, end]
+    assert len(validation) < 11
+    assert bool(seen("overfit", run(validation))) == found
+
+
+@pytest.mark.parametrize("epochs, found", [(10, False), (11, True)])
+def test_a_jumping_loss_that_drifts_upwards_for_ten_epochs_is_told(epochs, found):
+    validation = [0.5 + 0.012 * index + 0.05 * (index % 2) for index in range(epochs)]
+    assert bool(seen("overfit", run(validation))) == found
+
+
+def test_a_loss_that_jumps_without_drifting_is_not_told():
+    validation = [0.5, *[0.62, 0.52] * 7, 0.6, 0.6]
+    assert seen("overfit", run(validation)) is None
+
+
+def test_the_onset_comes_before_the_end():
+    assert seen("overfit", run([0.9, 0.8, 0.7, 0.5, 0.62])) is None
+
+
+def test_epochs_without_a_validation_loss_are_left_out():
+    """As `validation_freq=2` leaves them."""
+    validation = [NAN, 0.52, NAN, 0.50, NAN, 0.53, NAN, 0.56, NAN, 0.59, NAN, 0.62]
+    training = [0.6 - 0.05 * index for index in range(12)]
+    symptom = shown("overfit", example(logs={"loss": training, "val_loss": validation}))
+    assert symptom.evidence["onset_epoch"] == 4 and symptom.first_step == 39
+    assert symptom.evidence["final_val_loss"] == pytest.approx(0.605)
+    assert "the training loss fell from 0.45 to 0.1" in symptom.message
+
+
+def test_a_nan_at_the_end_does_not_hide_it():
+    symptom = shown("overfit", example(logs={"loss": [*FALLING, 0.1], "val_loss": [*RISING, NAN]}))
+    assert symptom.evidence["final_val_loss"] == pytest.approx(0.605)
+
+
+@pytest.mark.parametrize("epochs, last", [(20, 2), (40, 2), (41, 3), (60, 3), (61, 4)])
+def test_the_end_is_the_last_twentieth_of_a_long_run(epochs, last):
+    validation = [0.5 + 0.01 * index for index in range(epochs)]
+    symptom = shown("overfit", run(validation))
+    assert symptom.evidence["final_val_loss"] == pytest.approx(validation[-1] - 0.01 * (last - 1) / 2)
+
+
+def test_another_symptom_is_not_told_twice():
+    """A validation loss far above the training loss from the first epoch on is `train_val_mismatch`."""
+    logs = {"loss": FALLING, "val_loss": [value * 4 for value in RISING]}
+    assert seen("overfit", example(logs=logs)) is None
+    assert shown("train_val_mismatch", example(logs=logs))
+
+
+def test_a_loss_that_may_be_negative_is_not_judged_by_shares():
+    assert seen("overfit", example(logs={"loss": FALLING, "val_loss": [-1.0, -2.0, -1.5, -1.2, -1.1, -1.0]})) is None
+
+
+def test_what_is_needed():
+    assert refusal("overfit", example()) == (
+        "there is no validation loss: pass `validation_data` or `validation_split` to `fit`"
+    )
+    assert refusal("overfit", example(logs={"loss": [0.5], "val_loss": [0.5]})) == (
+        "1 epochs were run and 3 are needed: raise `epochs`"
+    )
+    assert seen("overfit", run([0.4, 0.5, 0.6])) is not None
+    assert refusal("overfit", example(logs={"loss": [0.5] * 3, "val_loss": [NAN] * 3})) == (
+        "the validation loss is NaN or infinite in every epoch"
+    )

@@ -1,0 +1,155 @@
+"""Where a network is said not to fit its training data, and what is said of one of which that cannot be told."""
+
+import pytest
+from symptom_records import NAN, REGULARIZED, SQUARED, labels, refusal, seen, shown, targets
+
+from kregtools.record import example
+
+# Of a run that had fallen to 95 % at its start, and stays where it is.
+FLAT = [1.1, 0.95]
+
+
+def run(losses: list[float], facts=None, series=None, **logs: list[float]):
+    return example(
+        logs={"loss": losses, **logs}, facts={**SQUARED, **(facts or {})}, series={**targets(), **(series or {})}
+    )
+
+
+def classifier(*units: int):
+    """Facts of a classifier of ten classes with so many units a hidden layer."""
+    names = [f"hidden_{index}" for index in range(len(units))]
+    layers = [
+        {"name": name, "class": "Dense", "units": width, "weights": ["kernel"]}
+        for name, width in zip(names, units, strict=True)
+    ]
+    last = {"name": "last", "class": "Dense", "units": 10, "weights": ["kernel"]}
+    return {
+        "losses": [{"name": "sparse_categorical_crossentropy"}],
+        "outputs": [{"tensor": "output", "target": "target", "shape": [None, 10], "layer": "last"}],
+        "layers": [*layers, last],
+    }
+
+
+def test_what_is_said():
+    symptom = shown("underfit", run([*FLAT, 0.9, 0.9, 0.9]))
+    assert symptom.severity == "warning"
+    assert symptom.message == (
+        "The training loss ends at 0.9, 90% of what the best constant prediction costs (1); a network that fits is "
+        "below 60%."
+    )
+    assert symptom.layers == () and symptom.first_step == 49
+    assert symptom.evidence == {"loss": 0.9, "constant_loss": 1.0, "ratio": 0.9, "threshold": 0.8}
+
+
+@pytest.mark.parametrize("scale", [1e-3, 100.0])
+def test_it_does_not_depend_on_the_scale(scale):
+    losses = [value * scale for value in (*FLAT, 0.9, 0.9, 0.9)]
+    symptom = shown("underfit", run(losses, series=targets(mean=5.0, std=scale**0.5)))
+    assert symptom.evidence["ratio"] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("level", [0.59, 0.3])
+def test_below_three_fifths_is_a_fit(level):
+    assert seen("underfit", run([*FLAT, level, level, level])) is None
+
+
+@pytest.mark.parametrize("level", [0.61, 0.79])
+def test_between_three_and_four_fifths_it_cannot_be_told(level):
+    assert refusal("underfit", run([*FLAT, level, level, level])) == (
+        f"the loss gets no lower than {level}, {level:.0%} of what the best constant prediction costs: below 60% would "
+        "be a fit and above 80% none, and between them the network is too small, or the labels are noise. Train one "
+        "with 4 times the units: if its training loss is no lower, it is noise"
+    )
+
+
+@pytest.mark.parametrize("level", [0.81, 0.99, 1.2])
+def test_above_four_fifths_is_none(level):
+    assert shown("underfit", run([*FLAT, level, level, level]))
+
+
+def test_the_lowest_loss_counts_and_the_last_is_told():
+    symptom = shown("underfit", run([1.1, 0.85, 0.9, 0.88, 0.95]))
+    assert symptom.evidence["ratio"] == pytest.approx(0.95)
+    assert seen("underfit", run([1.1, 0.5, 0.9, 0.88, 0.95])) is None
+
+
+@pytest.mark.parametrize("validation, found", [(0.85, True), (0.55, False)])
+def test_the_validation_loss_counts_too(validation, found):
+    assert bool(seen("underfit", run([*FLAT, 0.9, 0.9, 0.9], val_loss=[validation] * 5))) == found
+
+
+@pytest.mark.parametrize("end, found", [(0.853, False), (0.863, True)])
+def test_a_loss_that_would_get_there_in_as_many_epochs_again_is_no_underfit(end, found):
+    """It falls in three of five epochs, and by 0.91 less `end` in the last fifth: five times that again, from 0.858."""
+    assert bool(seen("underfit", run([0.95, 0.9, 0.92, 0.92, 0.91, end]))) == found
+
+
+@pytest.mark.parametrize("falls, found", [([0.02] * 5, False), ([0.05, 0.02, 0.01, 0.005, 0.001], True)])
+def test_a_loss_that_falls_in_a_straight_line_is_slow_instead(falls, found):
+    losses = [1.0]
+    for fall in falls:
+        losses.append(losses[-1] - fall)
+    assert bool(seen("underfit", run(losses))) == found
+
+
+def test_a_loss_above_the_constants_is_underfit_however_it_falls():
+    assert shown("underfit", run([3.0, 2.5, 2.0, 1.5, 1.01]))
+    assert seen("underfit", run([3.0, 2.5, 2.0, 1.5, 0.99])) is None
+
+
+def test_penalties_are_left_out():
+    half = {("", "loss", "value"): [1.0], ("", "loss", "penalty"): [0.5]}
+    assert seen("underfit", run([*FLAT, 0.9, 0.9, 0.9], REGULARIZED, half)) is None
+    assert shown("underfit", run([2.2, 1.9, 1.8, 1.8, 1.8], REGULARIZED, half)).evidence["loss"] == pytest.approx(0.9)
+
+
+def test_a_penalty_of_unknown_size_cannot_be_told_from_underfit():
+    assert refusal("underfit", run([*FLAT, 0.9, 0.9, 0.9], REGULARIZED)) == (
+        "the loss includes penalties of unknown size: use HealthMonitor, which takes them off"
+    )
+    assert seen("underfit", run([*FLAT, 0.5, 0.5, 0.5], REGULARIZED)) is None
+
+
+def test_a_run_that_became_nan_is_another_symptom():
+    assert seen("underfit", run([0.9, 0.9, NAN, 0.9, 0.9])) is None
+
+
+def test_what_is_needed():
+    assert refusal("underfit", run([0.9] * 4)) == "4 epochs were run and 5 are needed: raise `epochs`"
+    assert refusal("underfit", example(logs={"loss": [0.9] * 5})) == (
+        "the loss of the best constant prediction is not known: use HealthMonitor, one output, and a crossentropy or "
+        "squared error as loss"
+    )
+
+
+def test_a_hidden_layer_that_is_too_narrow_is_said():
+    losses = [2.3, 1.9, 1.7, 1.65, 1.64, 1.64]
+    one = shown("underfit", example(logs={"loss": losses}, facts=classifier(64, 1), series=labels(*[10] * 10)))
+    assert one.message.endswith("is below 60%. No wonder: hidden_1 has 1 unit for 10 classes.")
+    three = shown("underfit", example(logs={"loss": losses}, facts=classifier(3, 64), series=labels(*[10] * 10)))
+    assert three.message.endswith(" No wonder: hidden_0 has 3 units for 10 classes.")
+    wide = example(logs={"loss": losses}, facts=classifier(4, 64), series=labels(*[10] * 10))
+    assert "between them the network is too small" in refusal("underfit", wide)
+
+
+def two_outputs(first: str, second: str, loss: str = "mean_squared_error"):
+    sides = {"left": first, "right": second}
+    return example(
+        logs={"loss": [3.0, 1.6, 1.5, 1.5, 1.5]},
+        facts={
+            "losses": [{"name": loss, "target": f"target:{side}"} for side in sides],
+            "outputs": [{"tensor": f"output:{side}", "activation": name} for side, name in sides.items()],
+        },
+        series={
+            ("", f"target:{side}", name): [value]
+            for side in sides
+            for name, value in {"mean": 0.0, "std": 1.0, "min": -3.0, "max": 3.0}.items()
+        },
+    )
+
+
+def test_an_activation_that_cannot_give_the_targets_is_said():
+    reason = " No wonder: the targets range from -3 to 3, and {} gives {}."
+    assert shown("underfit", two_outputs("sigmoid", "linear")).message.endswith(reason.format("sigmoid", "0 to 1"))
+    assert shown("underfit", two_outputs("linear", "relu")).message.endswith(reason.format("relu", "nothing below 0"))
+    assert "labels are noise" in refusal("underfit", two_outputs("linear", "linear"))
