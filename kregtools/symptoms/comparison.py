@@ -44,8 +44,8 @@ def beats_majority(record: Record, *prefixes: str) -> bool:
 def trained_before(record: Record) -> bool:
     """Whether the fit went on with a network that had been trained already."""
     steps = (record.facts.get("fit") or {}).get("steps")
-    began_late = bool(len(record.samples)) and record.steps[0] > 0
-    return began_late or bool(steps and record.logs and record.logs[0]["step"] >= steps)
+    began_late = len(record.samples) and record.steps[0] > 0
+    return bool(began_late or (steps and record.logs and record.logs[0]["step"] >= steps))
 
 
 def mismatch(record: Record) -> float | None:

@@ -80,8 +80,11 @@ def jumps(losses: np.ndarray) -> float:
 
 def trend(losses: np.ndarray) -> float:
     """The rank correlation of a curve with time: 1 where it rises all the way, near 0 where it only jumps."""
-    ranks = np.argsort(np.argsort(losses, kind="stable"), kind="stable")
-    return float(np.corrcoef(ranks, np.arange(len(losses)))[0, 1]) if len(losses) > 1 else 0.0
+    ordered = np.sort(losses)
+    if not len(losses) or ordered[0] == ordered[-1]:
+        return 0.0
+    ranks = np.searchsorted(ordered, losses) + np.searchsorted(ordered, losses, side="right")
+    return float(np.corrcoef(ranks, np.arange(len(losses)))[0, 1])
 
 
 def paces(losses: np.ndarray) -> tuple[float, float]:
