@@ -113,7 +113,8 @@ def _by_feature(rows: Any) -> Statistics:
 
 def _of_one_column(values: Any) -> Statistics:
     some: Any = ops.sort(values[:MOST_SORTED])
-    median: Any = some[_shape(some)[0] // 2]
+    middle: Any = _shape(some)[0] // 2
+    median: Any = ops.sum(some[middle : middle + 1])  # an empty batch has no middle, and must not end the step
     probability: Any = ops.clip(_some(values), 0.0, 1.0)
     return {
         "deviation": ops.mean(ops.abs(values - median)),

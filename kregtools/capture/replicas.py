@@ -15,6 +15,8 @@ SUMS = {"nonfinite", "count", "rows", "gradient_nonfinite", "labels_out_of_range
 def merged(keys: Sequence[Key], values: np.ndarray, firing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Merges what the replicas saw; exact where the number of values is known, else for equal parts.
 
+    The spread of rows and the extremes of features do not follow from those of the parts: they are near.
+
     Args:
         keys: The keys of the values.
         values: Shape `(replicas, keys)`.
@@ -41,15 +43,18 @@ def _merge(key: Key, columns: dict[Key, np.ndarray]) -> float:
     if statistic == "gradient_norm":
         return float(np.sqrt((parts**2).sum()))
     counts = columns.get((layer, tensor, "count"), np.ones(len(parts)))
+    seen = counts > 0 if counts.any() else np.ones(len(parts), bool)  # of no values there are no statistics
+    parts, counts = parts[seen], counts[seen]
     weights = counts / counts.sum()
     if statistic in ("rms", "gradient_rms"):
         return float(np.sqrt((weights * parts**2).sum()))
     if statistic == "std":
-        means = columns[layer, tensor, "mean"]
+        means = columns[layer, tensor, "mean"][seen]
         mean = (weights * means).sum()
         return float(np.sqrt((weights * (parts**2 + (means - mean) ** 2)).sum()))
     return float((weights * parts).sum())
 
 
 def _is_variable(key: Key, columns: dict[Key, np.ndarray]) -> bool:
-    return (*key[:2], "weight_norm") in columns
+    measured = any((*key[:2], name) in columns for name in ("weight_norm", "gradient_norm"))
+    return measured and key[1].split(":")[0] != "activation"

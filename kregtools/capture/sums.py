@@ -105,7 +105,7 @@ def _activation(total: Any, squares: Any, least: Any, most: Any, nonzero: Any, c
     std = np.sqrt(np.maximum(mean_square - mean**2, 0.0))
     finite = np.isfinite(mean)
     zeros = np.where(finite, 1.0 - 2.0 * nonzero / count, np.nan)
-    return mean, std, np.sqrt(mean_square), least, most, zeros, 1.0 - finite, count
+    return mean, std, np.sqrt(mean_square), least, most, zeros, 1.0 - (finite | (count == 0)), count
 
 
 def _gradient(squares: Any, count: Any) -> tuple[Any, ...]:

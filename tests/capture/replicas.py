@@ -21,6 +21,8 @@ from kregtools.callbacks import HealthMonitor  # noqa: E402
 
 STRATEGY = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 FEED = arrays(X, Y, shuffle=False, batch_size=32)
+# Parts of a batch do not determine them.
+APPROXIMATE = {"row_std", "feature_mean_min", "feature_mean_max", "feature_std_min", "feature_std_max"}
 
 
 def embedded() -> keras.Model:
@@ -76,11 +78,11 @@ def compare(name: str) -> dict[str, object]:
     return found
 
 
-def merged() -> dict[str, object]:
+def merged(details: bool) -> dict[str, object]:
     """The first step on two replicas against the same on one: what is furthest apart."""
     frames = []
     for case in (Case(plain_dense, FEED), on_two(Case(plain_dense, FEED))):
-        monitor = HealthMonitor(sample_every=1, verbose=0)
+        monitor = HealthMonitor(sample_every=1, verbose=0, details=details)
         run(case, [monitor])
         frame = monitor.record.frame()
         columns = ["layer", "tensor", "statistic"]
@@ -94,7 +96,7 @@ def merged() -> dict[str, object]:
     return {
         "compared": len(same),
         "missing": missing,
-        "apart": {str(key): float(v) for key, v in apart.items() if not v < 1e-5},
+        "apart": {str(key): float(v) for key, v in apart.items() if not v < (0.2 if key[2] in APPROXIMATE else 1e-5)},
     }
 
 
@@ -105,8 +107,9 @@ if __name__ == "__main__":
             results[each] = compare(each)
         except Exception as error:
             results[each] = {"failed": f"{type(error).__name__}: {error}"}
-    try:
-        results["merged"] = merged()
-    except Exception as error:
-        results["merged"] = {"failed": f"{type(error).__name__}: {error}"}
+    for name, details in (("merged", True), ("merged, at the least cost", False)):
+        try:
+            results[name] = merged(details)
+        except Exception as error:
+            results[name] = {"failed": f"{type(error).__name__}: {error}"}
     json.dump(results, sys.stdout)

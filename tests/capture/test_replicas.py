@@ -47,7 +47,8 @@ def test_two_replicas_are_trained_as_if_unwatched(case):
 
 
 @pytest.mark.slow
-def test_what_two_replicas_saw_is_merged_exactly():
-    found = results()["merged"]
-    assert found.get("compared", 0) > 50, found
+@pytest.mark.parametrize(("samples", "least"), [("merged", 50), ("merged, at the least cost", 25)])
+def test_what_two_replicas_saw_is_merged_exactly(samples, least):
+    found = results()[samples]
+    assert found.get("compared", 0) > least, found
     assert not found["apart"] and not found["missing"]

@@ -8,7 +8,7 @@ from cases_settings import dense
 from cases_structure import compiled, stack
 from keras import layers
 from steps_tensorflow import OwnStep
-from watched import Case, differences, run
+from watched import Case, X, Y, differences, run
 
 from kregtools.callbacks import HealthMonitor
 
@@ -122,3 +122,19 @@ def test_the_warnings_of_a_layer_are_the_same(every):
     plain, watched = run(case), run(case, [monitor(every)])
     assert any("of the user's own" in message for message in plain.said)
     assert not differences(watched, plain)
+
+
+def with_an_empty_batch():
+    signature = tf.TensorSpec((None, 12)), tf.TensorSpec((None, 1))
+    batches = ((X[:rows], Y[:rows, None]) for rows in (4, 4, 4, 0, 3))
+    return {"x": tf.data.Dataset.from_generator(lambda: batches, output_signature=signature), "epochs": 1}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:keras")
+def test_a_batch_without_rows_ends_no_run():
+    case = Case(lambda: stack(layers.Dense(6, activation="relu"), layers.Dense(1)), with_an_empty_batch)
+    watching = monitor()
+    assert not differences(run(case, [watching]), run(case))
+    assert watching.record.steps.tolist() == [0, 1, 2, 3, 4]
+    assert watching.record.series("", "target", "count")[0] == 4
+    assert not watching.record.matrix("activation", "nonfinite")[1].any()
