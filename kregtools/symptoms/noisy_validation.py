@@ -27,8 +27,8 @@ class NoisyValidation(SymptomRule):
 
     How it is detected: over the second half of the run, the std of its jumps (from second differences, so that
     neither a slope nor a single spike counts) is above 10 % of its median and more than three times what the
-    training loss shows, and in at least 30 % of the epochs it turns. A loss below 5 % of the best constant
-    prediction's has converged: its jumps do not matter.
+    training loss shows, and in at least 30 % of the epochs it turns, by 10 % as well. A loss below 5 % of the best
+    constant prediction's has converged: its jumps do not matter.
 
     Why it matters: the best epoch is then the luckiest one. Differences between runs that are no larger than the
     jumps say nothing.

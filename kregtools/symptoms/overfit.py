@@ -147,9 +147,9 @@ def _rose(losses: np.ndarray, onset: int, end: float, confirmed: bool) -> bool:
 def _more_errors(record: Record, onset: int, tail: np.ndarray) -> bool:
     """Whether an accuracy got worse on the validation data since the onset, and better in training."""
     for name in record.logs[-1]:
-        if "acc" in name and not name.startswith("val_"):
-            errors, unseen = 1 - record.log(name), 1 - record.log(f"val_{name}")
-            if unseen[tail].mean() > MORE_ERRORS * unseen[onset] and errors[tail].mean() < errors[onset]:
+        if "acc" in name:
+            seen, errors = record.log(name), 1 - record.log(f"val_{name}")
+            if errors[tail].mean() > MORE_ERRORS * errors[onset] and seen[tail].mean() > seen[onset]:
                 return True
     return False
 

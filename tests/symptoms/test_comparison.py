@@ -34,6 +34,7 @@ def test_the_majority_of_labels_is_the_most_frequent_one():
         (CLASSES, labels(0, 0)),
         (BINARY, targets()),
         (SQUARED, two_values(0.5)),
+        (SQUARED, labels(10, 60)),
         ({"losses": [{"name": None}]}, two_values(0.5)),
         ({"losses": BINARY["losses"] * 2}, two_values(0.5)),
         ({"losses": [{**BINARY["losses"][0], "target": "target:b"}]}, {("", "target:a", "mean"): [0.5]}),

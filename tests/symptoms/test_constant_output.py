@@ -102,7 +102,7 @@ def test_the_spread_of_labels_is_that_of_their_one_hot_code(counts, share, found
     """0.433 for four labels, which are all as frequent where there are too many to be counted."""
     known = {f"count_{label}": float(count) for label, count in enumerate(counts)}
     record = example(
-        facts={"outputs": [{"tensor": "output", "shape": [None, 4]}]},
+        facts={"outputs": [{"tensor": "output", "shape": [None, 7, 4]}]},
         series={**predictions(share), **targets(STEPS, labels_out_of_range=0.0, mean=1.5, std=1.1, **known)},
     )
     assert bool(seen("constant_output", record)) == found
@@ -136,6 +136,11 @@ def test_the_output_is_named_where_there_are_several():
     symptom = shown("constant_output", two_outputs(0.3, 0.001))
     assert symptom.message.startswith("The predictions of right for different rows differ by 1.0e-03 of")
     assert shown("constant_output", two_outputs(0.001, 0.001)).message.startswith("The predictions of left for")
+
+
+def test_an_output_may_be_called_output():
+    known = {("", "target:output", name): [value] * STEPS for name, value in {"mean": 0.0, "std": 1.0}.items()}
+    assert shown("constant_output", example(series={**predictions(0.001, tensor="output:output"), **known}))
 
 
 def test_an_output_that_was_hardly_sampled_does_not_hide_the_other():

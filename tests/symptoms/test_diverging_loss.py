@@ -50,8 +50,9 @@ def test_twice_the_start_and_twice_the_constant(losses, found):
 
 
 @pytest.mark.parametrize("end, found", [(14.0, False), (16.0, True)])
-def test_ten_times_the_start_where_the_constant_is_not_known(end, found):
-    assert bool(seen("diverging_loss", run([1.5, end], known=False))) == found
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_ten_times_the_start_where_the_constant_is_not_known(end, found, scale):
+    assert bool(seen("diverging_loss", run([1.5 * scale, end * scale], known=False))) == found
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,15 @@ def test_a_start_that_is_not_positive_is_no_yardstick(start):
 )
 def test_a_fifth_of_it_is_what_a_collapse_had_reached(losses, found):
     assert bool(seen("diverging_loss", run(losses))) == found
+
+
+def test_a_collapse_is_measured_by_the_constant():
+    losses = [100.0, 10.0, 96.0, 96.0]
+    series = targets(mean=0.0, std=10.0)
+    assert shown("diverging_loss", example(logs={"loss": losses}, facts=SQUARED, series=series))
+    small = [value / 1e4 for value in losses]
+    series = targets(mean=0.0, std=0.1)
+    assert shown("diverging_loss", example(logs={"loss": small}, facts=SQUARED, series=series))
 
 
 def test_a_collapse_to_the_constant_is_not_told_where_that_is_not_known():

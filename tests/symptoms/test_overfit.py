@@ -35,7 +35,8 @@ def test_what_is_said():
 
 
 def test_the_gap_of_each_metric_is_told_in_its_own_units():
-    logs = {"mae": [0.1] * 6, "val_mae": [0.4] * 6, "auc": [0.9] * 6, "val_auc": [0.7] * 6, "lr": [0.1] * 6}
+    logs = {"mae": [0.1] * 6, "val_mae": [*[0.2] * 5, 0.4], "auc": [*[0.8] * 5, 0.9], "val_auc": [0.7] * 6}
+    logs |= {"lr": [0.1] * 6, "pace": [NAN] * 6, "val_pace": [0.1] * 6}
     symptom = shown("overfit", example(logs={"loss": FALLING, "val_loss": RISING, **logs}))
     assert symptom.message.endswith("fell from 0.5 to 0.15; mae differs by 0.3 by now.")
     gaps = {name: value for name, value in symptom.evidence.items() if name.startswith("gap_")}
@@ -81,6 +82,11 @@ def test_half_of_that_is_told_where_a_quarter_more_errors_confirm_it(name, unsee
     assert bool(seen("overfit", run(straight(0.5, 0.5 * 1.07, since), **logs))) == found
 
 
+def test_epochs_before_the_lowest_loss_confirm_nothing():
+    logs = {"accuracy": [0.99, 0.8, *[0.9] * 5], "val_accuracy": [0.1, 0.9, *[0.876] * 5]}
+    assert seen("overfit", run(straight(0.5, 0.5 * 1.07, 5), **logs)) is None
+
+
 def test_a_metric_that_is_no_accuracy_confirms_nothing():
     logs = {"mae": [0.7, 0.8, *[0.9] * 5], "val_mae": [0.85, 0.9, *[0.5] * 5], "val_acc": [0.85, 0.9, *[0.5] * 5]}
     assert seen("overfit", run(straight(0.5, 0.5 * 1.07, 5), **logs)) is None
@@ -112,6 +118,12 @@ def test_the_training_loss_is_below_that_of_the_best_constant(level, found):
     logs = {"loss": [level + 0.5, level + 0.4, level + 0.2, level], "val_loss": [2.0, 1.9, 2.2, 2.5]}
     logs = {name: [*values, *[values[-1]] * 2] for name, values in logs.items()}
     assert bool(seen("overfit", example(logs=logs, facts=SQUARED, series=targets()))) == found
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_where_the_constant_is_not_known_no_loss_is_too_small(scale):
+    logs = {"loss": [value * scale for value in FALLING], "val_loss": [value * scale for value in RISING]}
+    assert shown("overfit", example(logs=logs))
 
 
 def test_the_penalty_is_no_part_of_what_was_learned():
@@ -160,7 +172,8 @@ def test_a_loss_that_jumps_without_drifting_is_not_told():
 
 
 def test_the_onset_comes_before_the_end():
-    assert seen("overfit", run([0.9, 0.8, 0.7, 0.5, 0.62])) is None
+    assert seen("overfit", run([0.53, 0.52, 0.51, 0.5, 0.64])) is None
+    assert shown("overfit", run([0.53, 0.52, 0.51, 0.5, 0.57, 0.64]))
 
 
 def test_epochs_without_a_validation_loss_are_left_out():

@@ -46,6 +46,11 @@ def test_it_does_not_depend_on_the_scale(scale):
     losses = [value * scale for value in (*FLAT, 0.9, 0.9, 0.9)]
     symptom = shown("underfit", run(losses, series=targets(mean=5.0, std=scale**0.5)))
     assert symptom.evidence["ratio"] == pytest.approx(0.9)
+    assert " 90% of what the best constant prediction costs " in symptom.message
+    middling = [*losses[:2], *[0.7 * scale] * 3]
+    assert " 70% of what the best constant prediction costs" in refusal(
+        "underfit", run(middling, series=targets(mean=5.0, std=scale**0.5))
+    )
 
 
 @pytest.mark.parametrize("level", [0.59, 0.3])
@@ -153,3 +158,17 @@ def test_an_activation_that_cannot_give_the_targets_is_said():
     assert shown("underfit", two_outputs("sigmoid", "linear")).message.endswith(reason.format("sigmoid", "0 to 1"))
     assert shown("underfit", two_outputs("linear", "relu")).message.endswith(reason.format("relu", "nothing below 0"))
     assert "labels are noise" in refusal("underfit", two_outputs("linear", "linear"))
+
+
+def test_an_activation_is_judged_by_the_targets_of_a_regression_alone():
+    """The rate of a Poisson distribution need not reach the largest count."""
+    counts = {"mean": 0.5, "std": 1.0, "min": 0.0, "max": 10.0}
+    facts = {"losses": [{"name": "poisson"}], "outputs": [{"activation": "sigmoid", "shape": [None, 1]}]}
+    record = example(logs={"loss": [0.8, 0.6, 0.6, 0.6, 0.6]}, facts=facts, series=targets(**counts))
+    assert "labels are noise" in refusal("underfit", record)
+
+
+def test_an_activation_is_not_judged_where_it_is_not_known_which_targets_are_its_own():
+    record = two_outputs("sigmoid", "sigmoid")
+    record.add_facts({"outputs": [{"activation": "sigmoid"}]})
+    assert "labels are noise" in refusal("underfit", record)

@@ -1,0 +1,104 @@
+"""Where loss and accuracy say different things."""
+
+import math
+
+import pytest
+from symptom_records import NAN, REGULARIZED, labels, refusal, seen, shown, targets, two_values
+
+from kregtools.record import example
+
+BINARY = {"losses": [{"name": "binary_crossentropy"}]}
+CONSTANT = math.log(2)
+
+
+def run(end: float = 0.1, best: float = 0.5, share: float = 0.5, facts=BINARY, series=None, **logs):
+    logs = {"loss": [0.6, end, end], **(logs or {"accuracy": [0.5, best, 0.5]})}
+    return example(logs=logs, facts=facts, series=series or two_values(share))
+
+
+def test_what_is_said():
+    symptom = shown("loss_metric_mismatch", run(end=0.0693))
+    assert symptom.severity == "critical"
+    assert symptom.message == (
+        "The loss falls to 0.0693, 10% of what the best constant prediction costs, and the accuracy is at best 50.0%, "
+        "where always naming the most frequent class has 50.0%; it should be above 55.0%."
+    )
+    assert symptom.layers == () and symptom.first_step is None
+    assert symptom.evidence == pytest.approx(
+        {"loss": 0.0693, "constant_loss": CONSTANT, "accuracy": 0.5, "majority_share": 0.5, "threshold": 0.5}
+    )
+
+
+@pytest.mark.parametrize("level, found", [(0.49, True), (0.51, False)])
+def test_half_of_what_the_constant_costs(level, found):
+    assert bool(seen("loss_metric_mismatch", run(end=level * CONSTANT))) == found
+
+
+def test_the_end_is_the_mean_of_two_epochs():
+    record = run(loss=[0.6, 0.2, 0.1], accuracy=[0.5] * 3)
+    assert shown("loss_metric_mismatch", record).evidence["loss"] == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize(
+    "share, best, found", [(0.5, 0.549, True), (0.5, 0.551, False), (0.2, 0.819, True), (0.2, 0.821, False)]
+)
+def test_a_tenth_of_what_the_most_frequent_class_leaves(share, best, found):
+    assert bool(seen("loss_metric_mismatch", run(best=best, share=share))) == found
+
+
+@pytest.mark.parametrize("name", ["accuracy", "val_accuracy", "acc", "val_binary_accuracy"])
+def test_the_best_accuracy_counts_in_training_or_validation(name):
+    both = {"accuracy": [0.5] * 3, "val_accuracy": [0.5] * 3}
+    assert shown("loss_metric_mismatch", run(**both))
+    assert seen("loss_metric_mismatch", run(**{name: [NAN, 0.9, 0.5]})) is None
+    assert seen("loss_metric_mismatch", run(**{**both, "accuracy": [0.5, 0.9, 0.5]})) is None
+    assert seen("loss_metric_mismatch", run(**{**both, "val_accuracy": [0.5, 0.9, 0.5]})) is None
+
+
+@pytest.mark.parametrize("best, told", [(0.951, True), (0.949, False)])
+def test_an_accuracy_near_one_needs_no_yardstick(best, told):
+    """Classes that are not known to be anything but equally frequent."""
+    facts = {
+        "losses": [{"name": "sparse_categorical_crossentropy"}],
+        "outputs": [{"shape": [None, 4]}],
+    }
+    record = run(best=best, facts=facts, series=targets(mean=1.5))
+    if told:
+        assert seen("loss_metric_mismatch", record) is None
+    else:
+        assert refusal("loss_metric_mismatch", record) == (
+            "the share of the most frequent class is not known: use HealthMonitor"
+        )
+
+
+def test_classes_by_their_counts():
+    facts = {"losses": [{"name": "sparse_categorical_crossentropy"}]}
+    assert shown("loss_metric_mismatch", run(facts=facts, series=labels(30, 70), best=0.72))
+    assert seen("loss_metric_mismatch", run(facts=facts, series=labels(30, 70), best=0.74)) is None
+
+
+def test_a_loss_without_classes_has_no_accuracy():
+    for losses in ([], None, [{"name": "mean_squared_error"}], [{"name": None}], BINARY["losses"] * 2):
+        assert seen("loss_metric_mismatch", example(logs={"loss": [0.1]}, facts={"losses": losses})) is None
+
+
+def test_penalties_are_left_out():
+    half = {("", "loss", "value"): [1.0], ("", "loss", "penalty"): [0.5]}
+    record = run(end=0.6, facts={**BINARY, **REGULARIZED}, series={**two_values(0.5), **half})
+    assert shown("loss_metric_mismatch", record).evidence["loss"] == pytest.approx(0.3)
+    assert "penalties of unknown size" in refusal("loss_metric_mismatch", run(facts={**BINARY, **REGULARIZED}))
+
+
+def test_what_is_needed():
+    assert refusal("loss_metric_mismatch", example(logs={"loss": [0.1]}, facts=BINARY)) == (
+        "1 epochs were run and 2 are needed: raise `epochs`"
+    )
+    assert refusal("loss_metric_mismatch", run(mae=[0.1] * 3)) == (
+        'there is no accuracy to compare the loss with: compile with `metrics=["accuracy"]`'
+    )
+    assert (
+        seen("loss_metric_mismatch", run(series=targets(mean=0.5, std=0.5, min=-1.0, max=2.0), accuracy=[0.1] * 3))
+        is None
+    )
+    assert seen("loss_metric_mismatch", run(loss=[0.1, NAN, 0.1], accuracy=[0.1] * 3)) is None
+    assert shown("loss_metric_mismatch", run(loss=[0.1, 0.1], accuracy=[0.1] * 2))
