@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 
@@ -33,11 +34,12 @@ def variable_names(model: keras.Model) -> dict[int, tuple[str, str]]:
     """The layer and the name of every trainable variable, by `id(variable)`."""
     owned = {}
     for name, layer in named_layers(model):
-        for variable in layer._trainable_variables:
-            owned[id(variable)] = (name, variable.name)
-    for variable in model.trainable_variables:
-        owned.setdefault(id(variable), ("", variable.path))
-    return owned
+        names = _unique({id(variable): variable.name for variable in layer._trainable_variables})
+        owned.update({key: (name, variable) for key, variable in names.items()})
+    paths = _unique(
+        {id(variable): variable.path for variable in model.trainable_variables if id(variable) not in owned}
+    )
+    return owned | {key: ("", path) for key, path in paths.items()}
 
 
 def cells(model: keras.Model) -> set[int]:
@@ -59,9 +61,11 @@ def _walk(layer: keras.Layer, prefix: str) -> Iterator[tuple[str, keras.Layer]]:
 
 
 def _unique(names: dict[int, str]) -> dict[int, str]:
-    seen: Counter[str] = Counter()
-    unique = {}
+    """The names, those that were there before with the first number that makes no name of another."""
+    taken, given, unique = set(names.values()), set(), {}
     for key, name in names.items():
-        seen[name] += 1
-        unique[key] = name if seen[name] == 1 else f"{name}_{seen[name]}"
+        numbered = (f"{name}_{number}" for number in itertools.count(2))
+        unique[key] = next(each for each in numbered if each not in taken) if name in given else name
+        given.add(name)
+        taken.add(unique[key])
     return unique
