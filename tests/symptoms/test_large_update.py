@@ -15,8 +15,8 @@ def ratios(*late: float, layer: str = "dense", early: float = 0.01):
     return {(layer, "kernel", "update_ratio"): [early] * 10 + list(late)}
 
 
-def run(*late: float, layers=(RELU,), **series):
-    return example(series={**ratios(*late), **series}, facts={"layers": list(layers)})
+def run(*late: float, layers=(RELU,)):
+    return example(series=ratios(*late), facts={"layers": list(layers)})
 
 
 def test_what_is_said():

@@ -20,10 +20,8 @@ def at_limit(*shares: float, name: str = "hidden"):
     return {(name, "activation", "saturated_fraction"): list(shares)}
 
 
-def run(*shares: float, activation: str = "tanh", logs=None, **series):
-    return example(
-        logs=logs or STUCK, series={**at_limit(*shares), **series}, facts=network(layer("hidden", activation))
-    )
+def run(*shares: float, activation: str = "tanh", logs=None):
+    return example(logs=logs or STUCK, series=at_limit(*shares), facts=network(layer("hidden", activation)))
 
 
 def test_what_is_said():

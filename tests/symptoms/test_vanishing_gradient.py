@@ -14,8 +14,8 @@ def gradients(*rms: float | list[float], samples: int = 4):
     return {(f"dense_{index}", "kernel", "gradient_rms"): row for index, row in enumerate(rows)}
 
 
-def run(*rms: float | list[float], logs=None, **series):
-    return example(logs=logs or STUCK, series={**gradients(*rms), **series})
+def run(*rms: float | list[float], logs=None):
+    return example(logs=logs or STUCK, series=gradients(*rms))
 
 
 def test_what_is_said_of_depth():
