@@ -77,8 +77,8 @@ class DivergingLoss(SymptomRule):
     def _start(self, record: Record, losses: np.ndarray) -> float:
         """What the run began with: the first step's loss, or the first epoch's if that is lower or all there is."""
         value, penalty = record.series("", "loss", "value"), record.series("", "loss", "penalty")
-        sampled = value[:1] - np.nan_to_num(penalty[:1])
-        return float(np.nanmin([*sampled, losses[0]]))
+        sampled = value - np.nan_to_num(penalty)
+        return float(np.nanmin([*sampled[:1], losses[0]]))
 
     def _found(self, record: Record, shown: np.ndarray, last: float, before: float, what: str) -> Symptom:
         return Symptom(

@@ -47,6 +47,11 @@ def test_a_network_that_has_learned_predicts_the_same_only_where_it_is_exactly_t
         assert symptom.evidence["threshold"] == (0.01 if loss > 0.9 else 1e-5)
 
 
+def test_one_epoch_is_enough_to_have_learned():
+    assert seen("constant_output", run(0.009, logs={"loss": [0.5]})) is None
+    assert shown("constant_output", run(0.009, logs={"loss": [1.0]}))
+
+
 def test_without_losses_nothing_has_been_learned_yet():
     assert shown("constant_output", example(series={**predictions(0.009), **targets(STEPS)}))
     assert shown("constant_output", run(0.009, logs={"loss": [NAN]}))

@@ -69,6 +69,11 @@ def test_the_first_sampled_step_is_the_start_where_it_is_lower(value, penalty, f
         assert symptom.evidence["before"] == 1.5 and symptom.first_step == 9
 
 
+def test_later_steps_are_no_start():
+    series = {**targets(2), ("", "loss", "value"): [3.0, 0.1], ("", "loss", "penalty"): [0.0, 0.0]}
+    assert seen("diverging_loss", example(logs={"loss": [4.0, 3.5]}, facts=SQUARED, series=series)) is None
+
+
 @pytest.mark.parametrize("value", [5.0, NAN])
 def test_the_first_epoch_is_the_start_where_that_is_lower_or_all_there_is(value):
     assert shown("diverging_loss", run([1.5, 6.0], value)).evidence["before"] == 1.5
