@@ -82,7 +82,7 @@ class LargeUpdate(SymptomRule):
             raise CannotCheckError(
                 f"the steps were measured fewer than {LEAST_SAMPLES} times after step 10: train longer"
             )
-        above, tail = late[known] > most, max(1, np.count_nonzero(known) // 3)
+        above, tail = late[known] > most, np.count_nonzero(known) // 3
         large = (above.mean(axis=0) >= 0.5) & (above[-tail:].mean(axis=0) >= 0.5)
         if not large.any():
             return None
@@ -101,18 +101,13 @@ class LargeUpdate(SymptomRule):
     def _thresholds(self, record: Record, layers: list[str]) -> tuple[list[int], np.ndarray]:
         """Which of the kernels are judged, and the largest healthy ratio of each."""
         facts, fed = layer_facts(record), consumers(record)
-        norms = dict(zip(*_first_norms(record), strict=True))
+        kernels, weights = record.matrix("kernel", "weight_norm")
+        norms = dict(zip(kernels, weights[0], strict=True))
         chosen = [
             index for index, name in enumerate(layers) if norms.get(name, 1.0) != 0 and not _exempt(facts.get(name, {}))
         ]
         scale_free = [_scale_free(facts.get(layers[index], {}), fed.get(layers[index], []), facts) for index in chosen]
         return chosen, np.where(scale_free, SCALE_FREE_RATIO, RATIO)
-
-
-def _first_norms(record: Record) -> tuple[list[str], list[float]]:
-    """The norm of every kernel at the first step."""
-    names, norms = record.matrix("kernel", "weight_norm")
-    return names, norms[0].tolist() if len(norms) else []
 
 
 def _exempt(layer: dict[str, Any]) -> bool:
@@ -122,5 +117,5 @@ def _exempt(layer: dict[str, Any]) -> bool:
 
 
 def _scale_free(layer: dict[str, Any], fed: list[str], facts: dict[str, dict[str, Any]]) -> bool:
-    classes = [facts.get(name, {}).get("class") or "" for name in fed]
+    classes = [facts[name].get("class") or "" for name in fed]
     return layer.get("activation") in LINEAR and bool(classes) and all(name.endswith(NORMALIZING) for name in classes)

@@ -75,8 +75,7 @@ class NegativeLoss(SymptomRule):
     def check(self, record: Record) -> Symptom | None:
         losses = record.facts.get("losses") or []
         sampled = self._sampled(record)
-        reported = np.array([], dtype=float) if len(sampled) else self._reported(record)
-        values = np.concatenate([sampled, reported])
+        values = sampled if len(sampled) else self._reported(record)
         if not (values < LEAST).any():
             return None
         if not losses or not all(_never_negative(loss) for loss in losses):
@@ -93,15 +92,14 @@ class NegativeLoss(SymptomRule):
         )
 
     def _sampled(self, record: Record) -> np.ndarray:
-        values, penalties = record.series("", "loss", "value"), record.series("", "loss", "penalty")
-        known = np.isfinite(values - penalties)
-        return np.where(known, values - penalties, np.nan) if known.any() else np.array([], dtype=float)
+        values = record.series("", "loss", "value") - record.series("", "loss", "penalty")
+        return values if np.isfinite(values).any() else np.empty(0)
 
     def _reported(self, record: Record) -> np.ndarray:
         plain = (record.facts.get("model") or {}).get("class") in PLAIN
         regularized = any(layer.get("regularized") for layer in record.facts.get("layers") or ())
         logged = np.concatenate([record.log("loss"), record.log("val_loss")])
-        return logged if plain and not regularized else np.full_like(logged, np.nan)
+        return logged if plain and not regularized else np.empty(0)
 
 
 def _never_negative(loss: dict[str, Any]) -> bool:

@@ -42,7 +42,7 @@ def test_what_is_said_of_growth_over_depth():
     series = {
         **gradients(30.0, 30.0, layer="first", rms=5.0),
         **gradients(1.0, 1.0, layer="second", rms=0.6),
-        **gradients(1.0, 1.0, layer="third", rms=0.4),
+        **gradients(1.0, 1.0, layer="third", rms=0.48),
         **gradients(40.0, 40.0, layer="last", rms=1e-3),
     }
     symptom = shown("exploding_gradient", example(series=series))
@@ -51,6 +51,10 @@ def test_what_is_said_of_growth_over_depth():
     )
     assert symptom.layers == ("first", "second") and symptom.first_step == 0
     assert symptom.evidence == pytest.approx({"norm": 2502**0.5, "times": 5000.0, "threshold": 1000.0})
+
+
+def test_the_first_step_is_the_first_that_is_out_of_proportion():
+    assert shown("exploding_gradient", example(series=gradients(12.0, 15.0, 1300.0))).first_step == 2
 
 
 @pytest.mark.parametrize("norm, found", [(9.9, False), (10.1, True)])

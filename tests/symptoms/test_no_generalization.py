@@ -44,6 +44,7 @@ def test_it_does_not_depend_on_the_scale():
     scaled = [900.0, 500.0, 300.0, 300.0]
     symptom = shown("no_generalization", run(scaled, [1100.0] * 4, series=targets(mean=0.0, std=1000.0**0.5)))
     assert symptom.evidence["ratio"] == pytest.approx(1.1)
+    assert ", 110% of what the best constant prediction costs (1e+03);" in symptom.message
 
 
 @pytest.mark.parametrize("best, found", [(0.59, True), (0.61, False)])

@@ -29,8 +29,13 @@ def test_ninety_five_percent_of_the_constant(best, found):
 
 
 def test_it_does_not_depend_on_the_scale():
-    symptom = shown("no_learning", run([980.0] * 3, series=targets(mean=4.0, std=1000.0**0.5)))
+    large = targets(mean=4.0, std=1000.0**0.5)
+    symptom = shown("no_learning", run([980.0] * 3, series=large))
     assert symptom.evidence["ratio"] == pytest.approx(0.98)
+    assert ", 98% of what the best constant prediction costs (1e+03);" in symptom.message
+    assert seen("no_learning", run([940.0] * 3, series=large)) is None
+    assert shown("no_learning", run([1000.0, 992.0, 984.0], series=large))
+    assert seen("no_learning", run([1000.0, 989.0, 978.0], series=large)) is None
 
 
 @pytest.mark.parametrize("name", ["accuracy", "val_accuracy"])

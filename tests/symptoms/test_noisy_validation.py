@@ -34,7 +34,11 @@ def test_what_is_said():
 def test_a_tenth_of_the_median(size, found, level):
     """A jump in every third epoch is noise of 0.605 times its size."""
     validation = [level * (1.0 + size * (epoch % 3 == 0)) for epoch in range(20)]
-    assert bool(seen("noisy_validation", run(validation))) == found
+    symptom = seen("noisy_validation", run(validation))
+    assert bool(symptom) == found
+    if symptom:
+        assert symptom.evidence["noise_share"] == pytest.approx(0.103, rel=0.01)
+        assert symptom.message.startswith("The validation loss jumps by 10% of its value")
 
 
 @pytest.mark.parametrize("size, found", [(0.099, False), (0.101, True)])
@@ -64,15 +68,20 @@ def test_neither_a_slope_nor_a_spike_counts():
     assert seen("noisy_validation", run([1.0] * 8 + [9.0] + [1.0] * 5)) is None
 
 
-def test_a_third_of_the_epochs_turn():
-    """The rises change in size all the time, and there are two turns in fourteen epochs, or there are more."""
-    rising = [1.0]
-    for epoch in range(29):
-        rising.append(rising[-1] + (0.9 if epoch % 2 else 0.1))
-    rising[-1] = rising[-2] - 3.0
-    assert seen("noisy_validation", run(rising)) is None
-    turning = [1.0 + (epoch % 3) for epoch in range(30)]
-    assert shown("noisy_validation", run(turning))
+def test_jumps_of_the_first_half_do_not_count():
+    """Of twenty epochs; two thirds of them would be noisy."""
+    assert seen("noisy_validation", run([1.0] * 5 + zigzag(0.8, 8) + [0.6] * 7)) is None
+
+
+@pytest.mark.parametrize("count, found", [(3, False), (4, True)])
+def test_three_of_ten_epochs_turn(count, found):
+    """Of the last thirteen epochs, eleven of which can turn; every second change is large."""
+    validation, way = [20.0] * 11, 1
+    for epoch in range(13):
+        if epoch in range(4, 4 + 2 * count, 2):
+            way = -way
+        validation.append(validation[-1] + way * (0.1 if epoch % 2 else 9.0))
+    assert bool(seen("noisy_validation", run(validation))) == found
 
 
 def test_epochs_without_a_validation_loss_are_left_out():
