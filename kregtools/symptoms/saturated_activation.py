@@ -90,7 +90,7 @@ class SaturatedActivation(SymptomRule):
         share = shares[:, chosen]
         share = share[intact(record)] if (share > SHARE).any() else share
         measured = np.isfinite(share).sum(axis=0)
-        if measured.max(initial=0) < 2:
+        if measured.max() < 2:
             raise CannotCheckError("the activations were finite in fewer than two sampled steps: train longer")
         often = (share > SHARE).sum(axis=0) >= np.maximum(2, measured / 2)
         stuck = often & (_last(share) > SHARE)
@@ -117,14 +117,11 @@ class SaturatedActivation(SymptomRule):
             for name, layer in facts.items()
             if layer.get("activation") in BOUNDED
             and name not in outputs
-            and not any(facts.get(after, {}).get("class") in GATED for after in fed[name])
+            and not any(facts[after].get("class") in GATED for after in fed[name])
         }
 
 
 def _last(share: np.ndarray) -> np.ndarray:
-    """The last finite value of each column."""
-    known = np.isfinite(share)
-    if not known.any():
-        return np.full(share.shape[1], np.nan)
-    rows = len(share) - 1 - np.argmax(known[::-1], axis=0)
-    return np.where(known.any(axis=0), share[rows, np.arange(share.shape[1])], np.nan)
+    """The last finite value of each column, NaN where there is none."""
+    rows = len(share) - 1 - np.argmax(np.isfinite(share)[::-1], axis=0)
+    return share[rows, np.arange(share.shape[1])]

@@ -72,7 +72,7 @@ class SymmetricUnits(SymptomRule):
         sound = intact(record)
         spread, zero = spread[sound], self._zero(record, [layers[index] for index in chosen])[sound]
         measured = (np.isfinite(spread) | zero).sum(axis=0)
-        if measured.max(initial=0) < LEAST_SAMPLES:
+        if measured.max() < LEAST_SAMPLES:
             raise CannotCheckError(f"the weights were looked at in fewer than {LEAST_SAMPLES} steps: train longer")
         same = ((spread < SPREAD) | zero).sum(axis=0)
         symmetric = (same == measured) & (measured >= LEAST_SAMPLES)

@@ -131,6 +131,7 @@ class Tuner(keras_tuner.Tuner):
         fit = (args, {**kwargs, "verbose": kwargs.get("verbose", 0)})
         began, running = time.monotonic(), {}
         pool = self.pool or _ThisProcess()
+        self.oracle.verbose = 0  # the table is ours
         with Display(self, live=bool(self.verbose)) as display, pool.opened(fit):
             while True:
                 while len(running) < pool.size and not self._spent(began):

@@ -26,6 +26,15 @@ def test_what_is_said():
     assert symptom.evidence == pytest.approx({"turns": 6.0, "swing": 0.3, "swing_share": 0.3, "threshold": 0.05})
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_it_does_not_depend_on_the_scale(scale):
+    losses = [value * scale for value in (0.9, 0.6, 0.61, 0.7, 0.5, 0.8, 0.6, 0.9, 0.5)]
+    symptom = shown("oscillating_loss", run(losses, series=targets(mean=1.0, std=scale**0.5)))
+    assert symptom.evidence["swing"] == pytest.approx(0.25 * scale)
+    assert symptom.evidence["swing_share"] == pytest.approx(0.25) and ", 25% of its scale;" in symptom.message
+    assert symptom.first_step == 39
+
+
 @pytest.mark.parametrize("size, found", [(0.049, False), (0.051, True)])
 def test_a_twentieth_of_what_the_constant_costs(size, found):
     assert bool(seen("oscillating_loss", run(zigzag(size)))) == found

@@ -39,13 +39,19 @@ def test_the_worst_of_several_layers_is_named():
         **at_limit(0.1, 0.8, 0.9, name="b"),
         **at_limit(0.1, 0.7, 0.7, name="c"),
         **at_limit(0.9, 0.9, 0.1, name="over"),
+        **at_limit(0.1, 0.1, 0.9, name="recent"),
+        **at_limit(NAN, NAN, NAN, name="unknown"),
     }
-    facts = network(*(layer(name) for name in ("a", "fine", "b", "c", "over")))
+    facts = network(*(layer(name) for name in ("a", "fine", "b", "c", "over", "recent", "unknown")))
     symptom = shown("saturated_activation", example(logs=STUCK, series=series, facts=facts))
     assert symptom.message == (
         "90% of the outputs of b are at a limit of its activation, and more than half in 2 more; healthy is below 50%."
     )
     assert symptom.layers == ("a", "b", "c") and symptom.first_step == 0
+    two = {**at_limit(0.8, 0.8, name="a"), **at_limit(0.7, 0.7, name="b")}
+    assert shown("saturated_activation", example(logs=STUCK, series=two, facts=facts)).message == (
+        "80% of the outputs of a are at a limit of its activation, and more than half in 1 more; healthy is below 50%."
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,6 +64,7 @@ def test_the_worst_of_several_layers_is_named():
         ((0.1, 0.1, 0.1, 0.9, 0.9), False),
         ((0.1, 0.9), False),
         ((0.9, 0.9, NAN), True),
+        ((0.9, 0.9, NAN, NAN), True),
         ((0.1, NAN, NAN, 0.9, 0.9), True),
     ],
 )

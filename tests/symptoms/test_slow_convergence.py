@@ -34,9 +34,11 @@ def test_part_of_an_epoch_is_one(pace, epochs):
 
 
 @pytest.mark.parametrize("start, severity", [(1.0, "warning"), (0.98, "info")])
-def test_a_loss_above_nine_tenths_of_the_constants_is_a_warning(start, severity):
-    """It ends at 0.92 or 0.9 - 0.02."""
-    assert shown("slow_convergence", run(line(start, 0.018, 6))).severity == severity
+@pytest.mark.parametrize("scale", [1.0, 900.0])
+def test_a_loss_above_nine_tenths_of_the_constants_is_a_warning(start, severity, scale):
+    """It ends at 0.91 or 0.89."""
+    losses = [value * scale for value in line(start, 0.018)]
+    assert shown("slow_convergence", run(losses, series=targets(mean=1.0, std=scale**0.5))).severity == severity
 
 
 @pytest.mark.parametrize("validation, which, end", [(0.05, "validation", 0.85), (-0.05, "training", 0.9)])
@@ -44,6 +46,13 @@ def test_the_lower_of_the_two_losses_is_told(validation, which, end):
     losses = line(1.0, 0.02)
     symptom = shown("slow_convergence", run(losses, val_loss=[value - validation for value in losses]))
     assert symptom.message.startswith(f"The {which} loss falls by 0.02 an epoch and ends at {end:.3g},")
+
+
+@pytest.mark.parametrize("above, which", [((0.001,) * 6, "training"), ((0.001,) * 5 + (-0.001,), "validation")])
+def test_the_lower_loss_is_the_one_that_ends_lower(above, which):
+    losses = line(1.0, 0.02)
+    validation = [value + more for value, more in zip(losses, above, strict=True)]
+    assert shown("slow_convergence", run(losses, val_loss=validation)).message.startswith(f"The {which} loss")
 
 
 def test_a_validation_loss_with_gaps_is_not_the_curve():
@@ -102,6 +111,7 @@ def test_it_does_not_depend_on_the_scale():
     losses = [value * 900.0 for value in line(1.0, 0.02)]
     symptom = shown("slow_convergence", run(losses, series=targets(mean=1.0, std=30.0)))
     assert symptom.evidence["epochs_to_go"] == 25 and symptom.evidence["pace"] == pytest.approx(18.0)
+    assert " ends at 810, 90% of what the best constant prediction costs;" in symptom.message
 
 
 def test_penalties_are_left_out():

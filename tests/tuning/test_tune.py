@@ -352,12 +352,12 @@ def test_an_unbuilt_model_is_loaded_back() -> None:
 
 def test_verbose_prints_a_line_a_trial(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     search(trials=1, directory=tmp_path)
+    search(oracle=keras_tuner.oracles.RandomSearchOracle("val_accuracy", 1))
     assert capsys.readouterr().out == ""
     search(directory=tmp_path, verbose=1)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["trial 1", "trial 2"]
-    assert "val_accuracy 0." in lines[0]
-    assert "learning_rate=" in lines[0]
+    assert "val_accuracy 0." in lines[0] and "learning_rate=" in lines[0]
 
 
 def test_the_table_ranks_the_trials(reference: TuningResult) -> None:
