@@ -52,7 +52,7 @@ def test_a_class_that_is_ignored_has_no_share(ignored, shares):
         ([{"shape": None}], None),
         ([{}], None),
         ([], None),
-        ([{"output": "a", "shape": [None, 2]}, {"output": "b", "shape": [None, 2]}], None),
+        ([{"name": "a", "output": "a", "shape": [None, 2]}, {"name": "b", "output": "b", "shape": [None, 2]}], None),
     ],
 )
 def test_classes_that_were_not_counted_are_as_many_as_the_outputs_units(outputs, loss):

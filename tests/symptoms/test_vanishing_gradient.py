@@ -75,6 +75,16 @@ def test_half_of_the_samples_show_it(first, found):
         assert symptom.first_step == 2 and symptom.evidence["first_rms"] == 1e-9
 
 
+def test_all_kernels_below_the_floor_in_half_of_the_samples():
+    assert shown("vanishing_gradient", run([1e-9, 1.0, 1e-9, 1.0], [1e-9, 1.0, 1e-9, 1.0])).first_step == 0
+    assert seen("vanishing_gradient", run([1e-9, 1.0, 1.0, 1.0], [1e-9, 1.0, 1.0, 1.0])) is None
+
+
+def test_a_kernel_in_between_that_receives_nothing():
+    symptom = shown("vanishing_gradient", run(1e-4, 0.0, 1.0))
+    assert symptom.evidence["ratio"] == 1e-4 and symptom.layers == ("dense_0", "dense_1")
+
+
 def test_what_is_typical_is_the_median_of_the_samples_that_show_it():
     symptom = shown("vanishing_gradient", run([1.0, 3e-5, 1e-5, 2e-5], [1.0, 0.1, 0.2, 0.3]))
     assert symptom.evidence == pytest.approx({"first_rms": 2e-5, "last_rms": 0.2, "ratio": 1e-4, "threshold": 1e-3})
