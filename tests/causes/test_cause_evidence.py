@@ -20,7 +20,7 @@ from kregtools.causes.evidence import (
     optimizer,
     plain_layers,
 )
-from kregtools.record import example
+from kregtools.record import Record, example
 
 NAN = float("nan")
 
@@ -166,7 +166,7 @@ def test_the_lines_that_make_an_output():
 @pytest.mark.parametrize(
     "logs, last",
     [
-        ({"accuracy": [0.5, 0.7]}, 0.7),
+        ({"accuracy": [0.5, 0.6, 0.7]}, 0.7),
         ({"my_acc": [0.5, 0.7], "val_accuracy": [0.1, 0.2]}, 0.7),
         ({"val_accuracy": [0.1, 0.2], "val_acc": [0.1, 0.2]}, None),
         ({"mae": [0.1, 0.2]}, None),
@@ -176,6 +176,13 @@ def test_the_lines_that_make_an_output():
 )
 def test_the_last_training_accuracy(logs, last):
     assert accuracy(example(logs=logs)) == last
+
+
+def test_an_accuracy_that_the_last_epoch_lacks_is_not_the_last():
+    record = Record()
+    record.add_epoch(0, 9, {"acc": 0.5})
+    record.add_epoch(1, 19, {"accuracy": 0.6})
+    assert accuracy(record) == 0.6
 
 
 SGD = {"class": "SGD", "learning_rate": 0.1}
@@ -245,6 +252,14 @@ def test_an_output_of_which_little_is_known():
     (head,) = heads(example(facts={"losses": [{"name": "huber", "target": "target:a"}], "outputs": None}))
     assert (head.output, head.target) == ("output:a", "target:a")
     assert heads(example()) == [] and heads(example(facts={"losses": None})) == []
+
+
+def test_tensors_may_have_names_of_their_own():
+    output = {"tensor": "output:0", "target": "target:y", "shape": [None, 1]}
+    (head,) = heads(example(facts={"losses": [{"name": "huber"}], "outputs": [output]}))
+    assert (head.output, head.target) == ("output:0", "target:y")
+    (head,) = heads(example(facts={"losses": [{"name": "huber", "target": "target:target"}]}))
+    assert (head.output, head.target) == ("output:target", "target:target")
 
 
 def test_the_only_output_is_that_of_the_loss():

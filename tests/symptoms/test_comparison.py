@@ -106,6 +106,7 @@ def run(training, validation, facts=None, series=None, **logs):
 def test_a_mismatch_is_by_how_much_the_validation_loss_is_larger_from_the_first_epochs_on():
     assert mismatch(run([0.5, 0.4, 0.4], [1.5, 0.8, 0.8])) == pytest.approx(2.0)
     assert mismatch(run([0.5, 0.2, 0.4], [1.0, 0.8, 0.8])) == pytest.approx(2.0)
+    assert mismatch(run([0.5, 0.5, 0.5, 0.5], [1.0, 1.2, 0.55, 1.0])) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(

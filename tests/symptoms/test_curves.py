@@ -136,6 +136,7 @@ def test_equal_losses_are_neither_a_rise_nor_a_fall():
     assert abs(trend(np.array([1.0, 2.0] * 20))) < 0.1
     assert trend(np.array([1.0, 1.0, 2.0, 2.0])) == pytest.approx(2 / 5**0.5)
     assert trend(np.array([2.0, 2.0, 1.0, 1.0])) == pytest.approx(-2 / 5**0.5)
+    assert trend(np.array([1.0, 1.0, 2.0, 3.0])) == pytest.approx(0.9**0.5)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +175,7 @@ def test_a_loss_is_expected_to_keep_its_pace_for_as_many_epochs_again(level, rea
         ([1.0] * 8 + [0.4, 0.4], False),
         ([-1.0] * 5, False),
         ([1.0, -0.5, 1.0, 1.0, 1.0], True),
+        ([1.0, -0.5, 1.0, 1.0], False),
         ([1.0, -0.5, -0.5, 1.0, 1.0], False),
         ([9.0, -9.5, 0.1, 0.1, 0.1], False),
         ([1.0, 0.0, 1.0, 0.0, 1.0], False),

@@ -52,12 +52,10 @@ def test_the_reason_why_no_step_was_looked_into_is_told():
 
 
 def test_a_measurement_of_batch_normalization_is_no_sampled_step():
-    beside = {
-        ("bn", "moving_variance", "recalibrated"): [1.0, NAN],
-        ("bn_1", "moving_variance", "recalibrated"): [1.0, NAN],
-    }
-    assert refused(require_samples, example(series={**GRADIENTS, **beside}), 2).startswith("1 training steps were")
-    assert require_samples(example(series={**GRADIENTS, **beside}), 1) is None
+    gradients = {("dense", "kernel", "gradient_rms"): [0.1, NAN, NAN]}
+    beside = {(name, "moving_variance", "recalibrated"): [NAN, 1.0, 0.0] for name in ("bn", "bn_1")}
+    assert refused(require_samples, example(series={**gradients, **beside}), 2).startswith("1 training steps were")
+    assert require_samples(example(series={**gradients, **beside}), 1) is None
 
 
 def test_epochs_are_required():
@@ -78,6 +76,8 @@ def test_weights_are_intact_until_the_first_nan_and_never_again():
         list(intact(example(series={**broken, ("second", "bias", "weight_nonfinite"): [0, 1, 0, 0, 0]})))
         == [True] + [False] * 4
     )
+    later = {**broken, ("second", "bias", "weight_nonfinite"): [0, 0, 0, 0, 1]}
+    assert list(intact(example(series=later))) == [True, True, True, False, False]
     assert list(intact(example(series=GRADIENTS))) == [True, True]
     assert intact(example()).shape == (0,)
 
@@ -129,10 +129,11 @@ def test_a_share_of_penalties_is_between_nothing_and_all(value, penalty, left):
 def test_two_epochs_that_end_in_the_same_step():
     """As after an epoch in which the data ran out at once."""
     record = Record()
-    record.add_sample(0, 0, {("", "loss", "value"): 1.0, ("", "loss", "penalty"): 0.5})
+    for step, penalty in ((0, 0.5), (10, 0.5), (11, 0.0)):
+        record.add_sample(step, step // 10, {("", "loss", "value"): 1.0, ("", "loss", "penalty"): penalty})
     for epoch, step in enumerate((9, 9, 19)):
         record.add_epoch(epoch, step, {"loss": 1.0})
-    assert data_loss(record) == pytest.approx([0.5, 0.5, 0.5])
+    assert data_loss(record) == pytest.approx([0.5, 0.5, 0.95])
 
 
 def test_a_run_begins_at_the_loss_of_the_best_constant():
@@ -147,6 +148,8 @@ def test_a_run_begins_at_the_loss_of_the_best_constant():
 @pytest.mark.parametrize("last, learning", [(0.51, True), (0.49, False)])
 def test_a_run_goes_on_learning_until_half_of_the_loss_is_left(last, learning):
     assert still_learning(example(logs={"loss": [0.1, last, NAN]}, facts=SQUARED, series=targets())) is learning
+    large = {"loss": [10.0, 100 * last]}
+    assert still_learning(example(logs=large, facts=SQUARED, series=targets(mean=0.0, std=10.0))) is learning
     sampled = {("", "loss", "value"): [1.0, 0.1, last, NAN]}
     assert still_learning(example(series=sampled)) is learning
 
