@@ -63,6 +63,7 @@ def test_a_linear_model_of_circles_has_high_bias():
     assert "both losses are high and close together. More data will not help" in found.reason
 
 
+@pytest.mark.slow
 def test_a_wide_net_of_few_digits_has_high_variance_and_more_of_them_help():
     found = curve(
         lambda: classifier(64, 256, 10), DIGITS[:40], LABELS[:40], validation_data=(DIGITS[1300:], LABELS[1300:]),

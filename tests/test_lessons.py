@@ -37,6 +37,7 @@ def test_a_lesson_says_what_to_see(name):
     assert len(lesson(name).LESSON.variants) >= 2
 
 
+@pytest.mark.slow
 def test_text_has_a_row_for_each_variant(capsys):
     assert main(["lesson", "symmetry", "--smoke"]) == 0
     printed = capsys.readouterr().out

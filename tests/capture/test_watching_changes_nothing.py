@@ -21,18 +21,14 @@ CORE = [
     "settings: dense",
     "vision: convolutional",
     "settings: xla",
-    "sequences: transformer on time series",
     "settings: mixed_float16",
     "settings: eager",
     "settings: steps_per_execution",
     "settings: gradient accumulation, clip, ema",
     "vision: batchnorm without activation",
-    "structure: subclassed twice",
     "vision: spectral normalization",
     "structure: tensors handed on",
-    "settings: callbacks of keras",
     "structure: loop and branch",
-    "structure: not built",
 ]
 
 

@@ -159,6 +159,7 @@ def test_a_last_layer_fused_with_its_loss_has_no_activation_gradient():
     assert "logits" in row.reason
 
 
+@pytest.mark.slow
 def test_of_several_steps_in_one_execution_one_is_seen():
     watching = monitor()
     run(Case(lambda: dense(steps_per_execution=3)), [watching])

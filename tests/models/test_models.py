@@ -50,7 +50,13 @@ def l2_factors(model: keras.Model) -> list[float]:
     return [float(regularizer.l2) for regularizer in regularizers if regularizer is not None]
 
 
-@every_recipe
+# Tracing these takes long; `tests/recipes` trains the first of them, too.
+LONG = ("cifar_vgg", "cifar_resnet20", "cifar_resnet9", "imdb_bilstm", "imdb_transformer")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in RECIPES]
+)
 def test_defaults_train_and_come_back_from_disk(name: str, tmp_path: Any) -> None:
     hp, hypermodel = keras_tuner.HyperParameters(), make(name)
     model = hypermodel.build(hp)

@@ -1,9 +1,10 @@
-import os
 import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -14,9 +15,25 @@ from kregtools.symptoms import SYMPTOMS
 RECIPE_FOLDER = Path(__file__).parents[2] / "recipes"
 
 
-def run(recipe: str, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(RECIPE_FOLDER / f"{recipe}.py"), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment})
+class Ended(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys) -> Callable[..., Ended]:
+    """Runs a script's command line in an empty directory; in this process, which has TensorFlow already."""
+    monkeypatch.syspath_prepend(str(RECIPE_FOLDER))
+    monkeypatch.chdir(tmp_path)
+
+    def run(recipe: str, *arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", [f"{recipe}.py", *arguments])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(RECIPE_FOLDER / f"{recipe}.py"), run_name="__main__")
+        return Ended(end.value.code or 0, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture
@@ -60,16 +77,11 @@ SMALL = {"filters": "8", "units": "16", "blocks": "1", "embedding": "8"}
 @pytest.mark.parametrize("name", [
     pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in RECIPES
 ])  # fmt: skip
-def test_every_recipe_trains_diagnoses_and_reports(name, tmp_path, reviews, images, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(RECIPE_FOLDER))
-    monkeypatch.chdir(tmp_path)
+def test_every_recipe_trains_diagnoses_and_reports(name, run, reviews, images):
     small = [f"--{key}={value}" for key, value in SMALL.items() if key in RECIPES[name].hyperparameters]
-    monkeypatch.setattr(sys, "argv", ["recipe", "--smoke", "--save=model.keras", f"--data-dir={reviews}", *small])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(RECIPE_FOLDER / f"{name}.py"), run_name="__main__")
-    printed = capsys.readouterr()
-    assert end.value.code == 0, printed.err
-    assert "kregtools: " in printed.out and "test: " in printed.out
+    result = run(name, "--smoke", "--save=model.keras", f"--data-dir={reviews}", *small)
+    assert result.returncode == 0, result.stderr
+    assert "kregtools: " in result.stdout and "test: " in result.stdout
     assert Path("report.html").exists() and Path("model.keras").exists()
 
 
@@ -81,51 +93,54 @@ def test_every_recipe_is_a_script_that_says_how_to_use_it():
         assert text.count(f"python recipes/{name}.py") >= 3
 
 
-def test_help_lists_every_hyperparameter(tmp_path):
-    result = run("cifar_vgg", "--help", cwd=tmp_path)
+def test_help_lists_every_hyperparameter(run):
+    result = run("cifar_vgg", "--help")
     flags = {f"--{name.replace('_', '-')}" for name in RECIPES["cifar_vgg"].hyperparameters}
     assert result.returncode == 0
     assert flags <= set(re.findall(r"--[a-z0-9-]+", result.stdout))
 
 
 def test_digits_trains_and_writes_the_report(tmp_path):
-    result = run("digits_dense", "--smoke", cwd=tmp_path)
+    command = [sys.executable, str(RECIPE_FOLDER / "digits_dense.py"), "--smoke"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "kregtools: undetermined" in result.stdout and "test: accuracy" in result.stdout
     assert f"report: {tmp_path / 'report.html'}" in result.stdout
     assert (tmp_path / "report.html").exists()
 
 
-def test_digits_with_a_wild_learning_rate_is_sick_and_the_cause_is_named(tmp_path):
-    result = run("digits_dense", "--learning-rate", "3", "--epochs", "6", "--report", "", cwd=tmp_path)
+def test_digits_with_a_wild_learning_rate_is_sick_and_the_cause_is_named(tmp_path, run):
+    result = run("digits_dense", "--learning-rate", "3", "--epochs", "6", "--report", "")
     assert "kregtools: sick" in result.stdout
     assert result.stdout.index("cause: lr_too_high") < result.stdout.index("remedy: Lower the learning rate from 3")
     assert not list(tmp_path.iterdir())
 
 
-def test_digits_as_it_is_meant_is_healthy(tmp_path):
-    result = run("digits_dense", "--report", "", cwd=tmp_path)
+def test_digits_as_it_is_meant_is_healthy(run):
+    result = run("digits_dense", "--report", "")
     assert f"kregtools: healthy (nothing found; {len(SYMPTOMS)} of {len(SYMPTOMS)} checks ran)" in result.stdout
 
 
-def test_a_search_prints_its_trials_and_goes_on_where_it_was(tmp_path):
-    first = run("digits_dense", "--smoke", "--tune", "--trials", "2", cwd=tmp_path)
+@pytest.mark.filterwarnings("ignore:The test data were used already")
+def test_a_search_prints_its_trials_and_goes_on_where_it_was(run):
+    first = run("digits_dense", "--smoke", "--tune", "--trials", "2")
     assert first.returncode == 0, first.stderr
     assert "2 trials by val_accuracy" in first.stdout and "FAILED" not in first.stdout + first.stderr
     assert first.stdout.count("test: ") == 1
-    second = run("digits_dense", "--smoke", "--tune", "--trials", "3", cwd=tmp_path)
+    second = run("digits_dense", "--smoke", "--tune", "--trials", "3")
     assert "3 trials by val_accuracy" in second.stdout
     assert "trial 2" in second.stdout and "trial 1 " not in second.stdout
 
 
-def test_imdb_reads_the_file_it_is_given(tmp_path, reviews):
-    result = run("imdb_bow", "--epochs", "15", "--data-dir", str(reviews), "--learning-rate", "0.01", cwd=tmp_path)
+def test_imdb_reads_the_file_it_is_given(run, reviews):
+    result = run("imdb_bow", "--epochs", "15", "--data-dir", str(reviews), "--learning-rate", "0.01")
     assert result.returncode == 0, result.stderr
     assert float(re.search(r"test: accuracy ([\d.]+)", result.stdout)[1]) > 0.95
 
 
-def test_imdb_reads_the_directory_of_the_environment(tmp_path, reviews):
-    result = run("imdb_bow", "--smoke", "--report", "", cwd=tmp_path, KREGTOOLS_DATA=str(reviews))
+def test_imdb_reads_the_directory_of_the_environment(run, reviews, monkeypatch):
+    monkeypatch.setenv("KREGTOOLS_DATA", str(reviews))
+    result = run("imdb_bow", "--smoke", "--report", "")
     assert result.returncode == 0, result.stderr
 
 
@@ -137,15 +152,15 @@ def test_imdb_reads_the_directory_of_the_environment(tmp_path, reviews):
     (["--smoke", "--schedule", "linear"], "Unknown schedule. Received: schedule='linear'"),
     (["--smoke", "--tune", "--search", "heads"], "invalid choice: 'heads'"),
 ])  # fmt: skip
-def test_bad_arguments_are_one_clear_line(tmp_path, arguments, message):
-    result = run("digits_dense", *arguments, cwd=tmp_path)
+def test_bad_arguments_are_one_clear_line(run, arguments, message):
+    result = run("digits_dense", *arguments)
     assert result.returncode == 2
     assert message in result.stderr.splitlines()[-1]
 
 
-def test_a_damaged_data_file_is_one_clear_line(tmp_path, reviews):
+def test_a_damaged_data_file_is_one_clear_line(run, reviews):
     file = reviews / "imdb.npz"
     file.write_bytes(file.read_bytes()[:1000])
-    result = run("imdb_bow", "--data-dir", str(reviews), cwd=tmp_path)
+    result = run("imdb_bow", "--data-dir", str(reviews))
     assert result.returncode == 2
     assert "imdb.npz is no usable 'imdb' file" in result.stderr.splitlines()[-1]
