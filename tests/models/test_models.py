@@ -50,8 +50,8 @@ def l2_factors(model: keras.Model) -> list[float]:
     return [float(regularizer.l2) for regularizer in regularizers if regularizer is not None]
 
 
-# Tracing these takes long; `tests/recipes` trains the first of them, too.
-LONG = ("cifar_vgg", "cifar_resnet20", "cifar_resnet9", "imdb_bilstm", "imdb_transformer")
+# Each takes long to trace, and another of its kind is trained anyhow.
+LONG = ("cifar_vgg", "cifar_resnet20")
 
 
 @pytest.mark.parametrize(
