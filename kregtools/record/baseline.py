@@ -61,7 +61,7 @@ def _summed(record: Record, by_name: Mapping[str, Callable[[Record, Loss, Target
         if value is None or weight is None or loss.get("reduction", "mean") in (None, "none", "sum"):
             return None
         total += weight * value
-    return total if losses and math.isfinite(total) else None
+    return total if math.isfinite(total) else None
 
 
 # ---- of the best constant

@@ -89,6 +89,20 @@ def test_a_binary_crossentropy_needs_targets_from_zero_to_one_that_are_not_all_t
     assert found == (pytest.approx(entropy(share, 1 - share)) if known else None)
 
 
+@pytest.mark.parametrize("column", [-20, 120])
+def test_a_column_whose_mean_is_no_share_has_no_entropy(column):
+    columns = {"count": 200, "rows": 100, "count_0": 20, "count_1": column}
+    assert constant_loss(seen("binary_crossentropy", mean=0.4, **columns)) is None
+
+
+@pytest.mark.parametrize("column", [-20, 0])
+def test_a_poisson_loss_is_the_mean_of_its_columns(column):
+    """None of which has a negative mean."""
+    columns = {"count": 200, "rows": 100, "count_0": 50, "count_1": column}
+    expected = (0.5 + 0.5 * math.log(2)) / 2
+    assert constant_loss(seen("poisson", mean=0.2, **columns)) == (pytest.approx(expected) if column == 0 else None)
+
+
 def test_a_column_that_is_always_the_same_costs_nothing():
     columns = {"count": 300, "rows": 100, "count_0": 0, "count_1": 50, "count_2": 100}
     record = seen("binary_crossentropy", mean=0.5, min=0.0, max=1.0, **columns)
@@ -137,6 +151,8 @@ def test_a_divergence_needs_columns_and_their_entropy():
     assert constant_loss(seen("kl_divergence", **columns, entropy=0.3)) == pytest.approx(math.log(2) - 0.3)
     assert constant_loss(seen("kl_divergence", **columns)) is None
     assert constant_loss(seen("kl_divergence", mean=0.5, entropy=0.3)) is None
+    doubled = {**columns, "count_0": 100, "count_1": 100}
+    assert constant_loss(seen("kl_divergence", **doubled, entropy=0.3)) == pytest.approx(2 * math.log(2) - 0.3)
 
 
 # ---- several losses, and what is made of them

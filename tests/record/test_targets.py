@@ -122,6 +122,7 @@ def found(record: Record, *losses: dict) -> list[float] | None:
         ([{"target": "target:b"}], [1]),
         ([{}], [0, 1]),
         ([{}, {}, {}], None),
+        ([{"target": "target:c"}], None),
         ([{"target": "target:a"}, {}, {}], None),
     ],
 )
