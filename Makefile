@@ -11,7 +11,7 @@ NEUTRAL := tests/initializers $(addprefix tests/layers/test_, residual_scale.py 
 	token_augmentation.py waveform_augmentation.py)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-slow test-backends check clean
+.PHONY: demo test test-slow test-backends coverage check clean
 
 ## Train on the embedded digits: one sick run, one healthy run, a small search, a report.
 demo: $(VENV)/installed
@@ -35,12 +35,16 @@ test-backends: $(VENV)-jax/installed $(VENV)-torch/installed
 	KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest -n 2 tests/backends $(NEUTRAL)
 	KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -n 2 tests/backends $(NEUTRAL)
 
+## The lines that the fast tests reach.
+coverage: $(VENV)/installed-dev
+	$(RUN) -m pytest -n 2 --cov
+
 ## Static types.
 check: $(VENV)/installed-dev
 	$(RUN) -m pyright --pythonpath $(RUN)
 
 clean:
-	rm -rf $(VENV) $(VENV)-jax $(VENV)-torch runs report.html
+	rm -rf $(VENV) $(VENV)-jax $(VENV)-torch runs report.html .coverage*
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
