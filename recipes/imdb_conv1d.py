@@ -1,6 +1,6 @@
 """IMDB movie reviews as sequences of words, through a convolution.
 
-Test accuracy .8847 (seed 0 alone), 4 minutes, on 2 busy CPU cores, 2026-11-21.
+Test accuracy .8843, sd .0020 (seeds 0 to 2), 6 minutes, on 2 busy CPU cores, 2026-11-22.
 
 python recipes/imdb_conv1d.py                                   train and diagnose
 python recipes/imdb_conv1d.py --l2 0 --dropout 0 --epochs 10    see it overfit, and what to do
