@@ -11,7 +11,7 @@ NEUTRAL := tests/initializers $(addprefix tests/layers/test_, residual_scale.py 
 	token_augmentation.py waveform_augmentation.py)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-slow test-backends coverage check clean
+.PHONY: demo test test-slow test-backends coverage mutation check clean
 
 ## Train on the embedded digits: one sick run, one healthy run, a small search, a report.
 demo: $(VENV)/installed
@@ -39,12 +39,18 @@ test-backends: $(VENV)-jax/installed $(VENV)-torch/installed
 coverage: $(VENV)/installed-dev
 	$(RUN) -m pytest -n 2 --cov
 
+## Faults planted in the symptoms and in what they measure by: which do the tests leave alive? About an hour.
+mutation: $(VENV)/installed-dev
+	$(RUN) -m pip install --quiet --group mutation
+	$(VENV)/bin/mutmut run --max-children 2
+	$(VENV)/bin/mutmut results
+
 ## Static types.
 check: $(VENV)/installed-dev
 	$(RUN) -m pyright --pythonpath $(RUN)
 
 clean:
-	rm -rf $(VENV) $(VENV)-jax $(VENV)-torch runs report.html .coverage*
+	rm -rf $(VENV) $(VENV)-jax $(VENV)-torch runs report.html .coverage* mutants
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
