@@ -1,6 +1,7 @@
 """The one-way street: what each part of the package may import."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,9 @@ def test_backends_and_private_keras_are_named_in_capture_alone(path):
 @pytest.mark.parametrize("path", [p for p in modules() if stage(p) in STREET], ids=lambda p: str(p.relative_to(ROOT)))
 def test_judging_does_without_keras(path):
     assert "keras" not in {name.split(".")[0] for name in imports(path)}
+
+
+def test_no_two_test_modules_share_a_name():
+    """Pytest would refuse one of them, but only where both are collected."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py")
+    assert [name for name, count in names.items() if count > 1] == []
