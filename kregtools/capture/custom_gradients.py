@@ -13,8 +13,8 @@ def forgotten_afterwards() -> Iterator[None]:
     """Takes the custom gradients traced inside from TensorFlow's registry again.
 
     TensorFlow enters the gradient of each traced `tf.custom_gradient`, as crossentropies and others have, in a
-    registry that is never emptied. An entry holds its graph, and by it the graphs of the whole train function: for a
-    small network 4.5 MB. Nothing looks an entry up but the tracing of a gradient of that same graph.
+    registry that is never emptied. An entry holds its graph, and by it the graphs of the whole train function. Nothing
+    looks an entry up but the tracing of a gradient of that same graph.
     """
     registered = _registry()
     before = set(registered)
