@@ -1,5 +1,6 @@
 """Every statistic of a step against NumPy in float64, written out."""
 
+import by_numpy
 import keras
 import numpy as np
 import pytest
@@ -16,20 +17,6 @@ def numbers(statistics):
 
 def tensor(x, dtype="float32"):
     return keras.ops.convert_to_tensor(np.asarray(x), dtype=dtype)
-
-
-def expected_activation(x):
-    a = np.asarray(x, "float64")
-    return {
-        "mean": a.mean(),
-        "std": a.std(),
-        "rms": np.sqrt((a**2).mean()),
-        "min": a.min(),
-        "max": a.max(),
-        "zero_fraction": (a == 0).mean(),
-        "nonfinite": np.sum(~np.isfinite(a)),
-        "count": a.size,
-    }
 
 
 def sample(shape, offset=0.0, zeros=0.0):
@@ -54,12 +41,12 @@ def test_activation(shape, offset, run):
     x = sample(shape, offset, zeros=0.0 if offset else 0.3)
     found = numbers(run(reduce.activation, tensor(x)))
     assert list(found) == ["mean", "std", "rms", "min", "max", "zero_fraction", "nonfinite", "count"]
-    assert found == pytest.approx(expected_activation(x), rel=1e-5, abs=1e-6 if not offset else 0)
+    assert found == pytest.approx(by_numpy.activation(x), rel=1e-5, abs=1e-6 if not offset else 0)
 
 
 def test_activation_of_a_large_tensor():
     x = sample((300, 7000), 10.0)
-    assert numbers(in_graph(reduce.activation, tensor(x))) == pytest.approx(expected_activation(x), rel=1e-5)
+    assert numbers(in_graph(reduce.activation, tensor(x))) == pytest.approx(by_numpy.activation(x), rel=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -67,7 +54,7 @@ def test_activation_of_any_shape_and_scale(seed):
     rng = np.random.default_rng(seed)
     shape, offset, scale = rng.integers((2, 1), (40, 80)), rng.uniform(-10, 10), 10 ** rng.uniform(-3, 3)
     x = (scale * (rng.normal(size=shape) + offset)).astype("float32")
-    found, expected = numbers(reduce.activation(tensor(x))), expected_activation(x)
+    found, expected = numbers(reduce.activation(tensor(x))), by_numpy.activation(x)
     assert found.pop("mean") == pytest.approx(expected.pop("mean"), rel=1e-5, abs=1e-6 * expected["rms"])
     assert found.pop("std") == pytest.approx(expected.pop("std"), rel=1e-5, abs=1e-6 * expected["rms"])
     assert found == pytest.approx(expected, rel=1e-5)
@@ -77,7 +64,7 @@ def test_activation_of_any_shape_and_scale(seed):
 def test_activation_in_half_precision(dtype):
     x = tensor(sample((64, 200), zeros=0.2), dtype)
     exact = keras.ops.convert_to_numpy(keras.ops.cast(x, "float32"))
-    assert numbers(reduce.activation(x)) == pytest.approx(expected_activation(exact), rel=1e-5, abs=1e-6)
+    assert numbers(reduce.activation(x)) == pytest.approx(by_numpy.activation(exact), rel=1e-5, abs=1e-6)
 
 
 def test_constant_activation_has_no_spread():
@@ -106,7 +93,7 @@ def test_masked_positions_count_nowhere(shape):
     x, mask = sample(shape, 10.0), RNG.random(shape[:2]) < 0.6
     x[~mask] = np.nan
     found = numbers(reduce.activation(tensor(x), mask=tensor(mask, "bool")))
-    assert found == pytest.approx(expected_activation(x[mask]), rel=1e-5)
+    assert found == pytest.approx(by_numpy.activation(x[mask]), rel=1e-5)
 
 
 def test_values_not_masked_that_are_not_finite_are_counted():
@@ -160,16 +147,7 @@ def test_firing_under_a_mask():
 @pytest.mark.parametrize("shape", [(), (3,), (64, 200), (3, 3, 16, 32)], ids=str)
 def test_gradient(shape):
     g = np.asarray(sample(shape, zeros=0.3))
-    exact = g.astype("float64")
-    assert numbers(reduce.gradient(tensor(g))) == pytest.approx(
-        {
-            "gradient_norm": np.sqrt((exact**2).sum()),
-            "gradient_rms": np.sqrt((exact**2).mean()),
-            "gradient_zero_fraction": (g == 0).mean(),
-            "gradient_nonfinite": 0,
-        },
-        rel=1e-5,
-    )
+    assert numbers(reduce.gradient(tensor(g))) == pytest.approx(by_numpy.gradient(g), rel=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (64, 200)], ids=str)
