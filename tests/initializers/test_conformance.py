@@ -1,10 +1,5 @@
 """One table for every initializer: what Keras asks of one."""
 
-import importlib
-import sys
-import types
-from unittest import mock
-
 import keras
 import numpy as np
 import pytest
@@ -58,42 +53,6 @@ def test_it_is_known_by_its_name(name):
     layer.build((None, 8, 8, 4))
     restored = keras.layers.Conv2D.from_config(layer.get_config())
     assert type(restored.kernel_initializer) is type(found)
-
-
-def keras_tests():
-    """Keras' file of tests, which takes a decorator from a `conftest` of its own; here that name is another's."""
-    own = types.ModuleType("conftest")
-    own.skip_if_backend = lambda name, reason: pytest.mark.skipif(keras.backend.backend() == name, reason=reason)
-    ours = sys.modules.get("conftest")
-    sys.modules["conftest"] = own
-    try:
-        return importlib.import_module("keras.src.initializers.random_initializers_test")
-    finally:
-        sys.modules.pop("conftest")
-        if ours is not None:
-            sys.modules["conftest"] = ours
-
-
-random_initializers_test = keras_tests()
-
-
-class SemiOrthogonalInPlaceOfOrthogonal(random_initializers_test.RandomInitializersTest):
-    """Keras' own tests of random initializers, with ours where `Orthogonal` stands."""
-
-    def setUp(self):
-        super().setUp()
-        patch = mock.patch.object(random_initializers_test.initializers, "Orthogonal", initializers.SemiOrthogonal)
-        self.enterContext(patch)
-        getter = random_initializers_test.initializers.get
-
-        def ours(identifier):
-            named = isinstance(identifier, str) and identifier == "OrthogonalInitializer"
-            return getter("kregtools>SemiOrthogonal" if named else identifier)
-
-        self.enterContext(mock.patch.object(random_initializers_test.initializers, "get", ours))
-
-
-del random_initializers_test.RandomInitializersTest
 
 
 def test_a_check_that_fails_says_what_is_wrong():

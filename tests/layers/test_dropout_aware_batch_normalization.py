@@ -1,28 +1,14 @@
 import subprocess
 import sys
 import textwrap
-from unittest import mock
 
 import keras
 import numpy as np
 import pytest
-from keras.src import layers as keras_layers
-from keras.src.layers.normalization import batch_normalization_test
 
 from kregtools.layers import DropoutAwareBatchNormalization
 
 X = np.random.default_rng(0).normal(2.0, 3.0, size=(40, 5)).astype("float32")
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-class KerasBatchNormalizationTest(batch_normalization_test.BatchNormalizationTest):
-    """Keras' own tests of BatchNormalization, run on ours."""
-
-    def setUp(self):
-        super().setUp()
-        patch = mock.patch.object(keras_layers, "BatchNormalization", DropoutAwareBatchNormalization)
-        patch.start()
-        self.addCleanup(patch.stop)
 
 
 def test_training_and_inference_are_those_of_keras_to_the_bit():
