@@ -11,6 +11,7 @@ import pandas as pd
 
 from kregtools.errors import RecordError
 from kregtools.record.journal import Journal, journal_path, jsonable, read
+from kregtools.record.logs import WHEN, Logs
 from kregtools.record.table import Key, Samples, Table
 
 
@@ -35,7 +36,7 @@ class Record:
 
     def __init__(self, facts: Mapping[str, Any] | None = None) -> None:
         self.facts: dict[str, Any] = dict(jsonable(dict(facts or {})))
-        self.logs: list[dict[str, float]] = []
+        self.logs = Logs()
         self._table = Table()
         self._journal: Journal | None = None
         # A sample is noted by its number: its values are in the table already.
@@ -59,8 +60,7 @@ class Record:
 
     def add_epoch(self, epoch: int, step: int, logs: Mapping[str, float]) -> None:
         """Adds what Keras reported at the end of an epoch whose last training step was `step`."""
-        finite = {name: _finite(value) for name, value in logs.items()}
-        self.logs.append({**finite, "epoch": epoch, "step": step})
+        self.logs.append({**logs, "epoch": epoch, "step": step})
         self._note(_epoch_entry(self.logs[-1]))
 
     def keep_in(self, journal: Journal | None) -> None:
@@ -80,7 +80,9 @@ class Record:
         """
         record = Record(self.facts)
         record._table = self._table.until(epoch)
-        record.logs = [logs for logs in self.logs if logs["epoch"] < epoch]
+        for logs in self.logs:
+            if logs["epoch"] < epoch:
+                record.logs.append(logs)
         record._journal = journal or self._journal
         record._unsaved = [*self._unsaved]
         record._note({"resumed": epoch})
@@ -144,11 +146,11 @@ class Record:
     @property
     def epochs(self) -> np.ndarray:
         """The finished epochs, shape `(epochs,)`."""
-        return np.array([entry["epoch"] for entry in self.logs], dtype=int)
+        return self.logs.column("epoch").astype(int)
 
     def log(self, name: str) -> np.ndarray:
         """One log by epoch, shape `(epochs,)`; NaN where it was absent or not finite."""
-        return np.array([entry.get(name, np.nan) for entry in self.logs], dtype=float)
+        return self.logs.column(name)
 
     def series(self, layer: str, tensor: str, statistic: str, start: int = 0) -> np.ndarray:
         """One statistic at the sampled steps from the sample `start` on, shape `(samples,)`; NaN where not measured."""
@@ -238,8 +240,7 @@ class Record:
         elif "layout" in entry:
             self._table.add_layout([int(column) for column in entry["layout"]])
         elif "logs" in entry:
-            logs = {name: _finite(value) for name, value in entry["logs"].items()}
-            self.logs.append({**logs, "epoch": int(entry["epoch"]), "step": int(entry["step"])})
+            self.add_epoch(int(entry["epoch"]), int(entry["step"]), entry["logs"])
         elif not entry.keys() & {"schema", "fit", "resumed"}:
             raise ValueError(f"unknown entry with the keys {sorted(entry)}")
 
@@ -251,10 +252,5 @@ class Record:
 
 
 def _epoch_entry(logs: Mapping[str, float]) -> dict[str, Any]:
-    reported = {name: value for name, value in logs.items() if name not in ("epoch", "step")}
+    reported = {name: value for name, value in logs.items() if name not in WHEN}
     return {"epoch": logs["epoch"], "step": logs["step"], "logs": reported}
-
-
-def _finite(value: float | None) -> float:
-    number = np.nan if value is None else float(value)
-    return number if np.isfinite(number) else np.nan

@@ -19,7 +19,7 @@ def small_record() -> Record:
 
 
 def same(a: Record, b: Record) -> bool:
-    return a.facts == b.facts and a.frame().equals(b.frame()) and str(a.logs) == str(b.logs)
+    return a.facts == b.facts and a.frame().equals(b.frame()) and str([*a.logs]) == str([*b.logs])
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path):
