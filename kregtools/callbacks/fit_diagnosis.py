@@ -16,6 +16,7 @@ from rich.text import Text
 from kregtools.callbacks._guard import guarded
 from kregtools.callbacks._monitors import enter, shift_values
 from kregtools.callbacks._outlets import Events, Outlet, Outlets, Page, Printed
+from kregtools.callbacks._pace import is_milestone
 from kregtools.capture import model_facts
 from kregtools.diagnosis import Diagnosis, check_names, diagnose
 from kregtools.errors import KregtoolsWarning, RecordError
@@ -32,6 +33,9 @@ class FitDiagnosis(keras.callbacks.Callback):
     It judges what losses and metrics show: overfitting, underfitting, NaN. Use `HealthMonitor`, which looks into the
     training steps as well, unless the backend or the train step does not allow it. Put it first in the list of
     callbacks, so that the others see what it adds to the logs.
+
+    The fit is judged at its end and after every epoch; from epoch 200 on after every second one, from 300 on after
+    every third, and so on.
 
     Every epoch it adds to the logs, as floats, NaN where there is nothing to measure:
 
@@ -105,6 +109,7 @@ class FitDiagnosis(keras.callbacks.Callback):
         self.failed = False
         self._journal: Journal | None = None
         self._diagnosis: Diagnosis | None = None
+        self._new_epochs = 0
         self._warned: set[str] = set()
         self._page: Path | None = None
         self._printed, self._outlets = Printed(False), Outlets({})
@@ -115,8 +120,8 @@ class FitDiagnosis(keras.callbacks.Callback):
     @property
     def diagnosis(self) -> Diagnosis:
         """The diagnosis of the last fit, as of its last epoch."""
-        if self._diagnosis is None:
-            self._diagnosis = diagnose(self.record, self.ignore)
+        if self._diagnosis is None or self._new_epochs:
+            self._diagnosis, self._new_epochs = diagnose(self.record, self.ignore), 0
         return self._diagnosis
 
     @property
@@ -199,7 +204,7 @@ class FitDiagnosis(keras.callbacks.Callback):
         # Allow instances to be re-used across `model.fit()` calls.
         self._earlier = self.record if self.record.logs else None
         self.record = Record({**model_facts(self.model, self.params), "watching": {"taps": False}})
-        self._diagnosis, self._warned = None, set()
+        self._diagnosis, self._new_epochs, self._warned = None, 0, set()
         self._began, self._seconds, self._own_seconds = time.perf_counter(), 0.0, 0.0
         self._facts_complete = self.record.facts["model"]["parameters"] is not None
         self._open_journal()
@@ -236,14 +241,18 @@ class FitDiagnosis(keras.callbacks.Callback):
             self.record.add_facts(model_facts(self.model, self.params))
             self._facts_complete = True
         self.record.add_epoch(epoch, self._last_step(epoch), _numbers(logs))
-        self._diagnosis = diagnose(self.record, self.ignore)
-        self._warn_of_failed_rules()
-        self._add_to(logs)
-        self._outlets.show(self.record, self.diagnosis, live=True)
-        self._stop_if_asked()
+        diagnosis = self._diagnosis_after(epoch)
+        self._warn_of_failed_rules(diagnosis)
+        self._add_to(logs, diagnosis)
+        self._outlets.show(self.record, diagnosis, live=True)
+        self._stop_if_asked(diagnosis)
         self._flush()
         self._own_seconds += time.perf_counter() - began
         self._seconds = time.perf_counter() - self._began
+
+    def _diagnosis_after(self, epoch: int) -> Diagnosis:
+        self._new_epochs += 1
+        return self.diagnosis if self._diagnosis is None or is_milestone(epoch) else self._diagnosis
 
     @guarded
     def _end(self) -> None:
@@ -276,8 +285,8 @@ class FitDiagnosis(keras.callbacks.Callback):
             return int(before)
         return (epoch + 1) * (self.params.get("steps") or 1) - 1
 
-    def _add_to(self, logs: dict[str, float]) -> None:
-        values = epoch_values(self.record, self.diagnosis)
+    def _add_to(self, logs: dict[str, float], diagnosis: Diagnosis) -> None:
+        values = epoch_values(self.record, diagnosis)
         taken = sorted(values.keys() & logs.keys())
         if taken and not self._warned & set(taken):
             self._warned |= set(taken)
@@ -290,14 +299,14 @@ class FitDiagnosis(keras.callbacks.Callback):
         for name, value in values.items():
             logs.setdefault(name, value)
 
-    def _warn_of_failed_rules(self) -> None:
-        for item in self.diagnosis.unchecked:
+    def _warn_of_failed_rules(self, diagnosis: Diagnosis) -> None:
+        for item in diagnosis.unchecked:
             if item.error and item.name not in self._warned:
                 self._warned.add(item.name)
                 warnings.warn(f"{item.name}: {item.reason}.\n{item.error}", KregtoolsWarning, stacklevel=2)
 
-    def _stop_if_asked(self) -> None:
-        reasons = [symptom for symptom in self.diagnosis.symptoms if symptom.name in self.stop_on]
+    def _stop_if_asked(self, diagnosis: Diagnosis) -> None:
+        reasons = [symptom for symptom in diagnosis.symptoms if symptom.name in self.stop_on]
         if reasons:
             self.model.stop_training = True
             if self.verbose:

@@ -11,9 +11,12 @@ import keras
 import pandas as pd
 
 from kregtools.callbacks._guard import guarded
+from kregtools.callbacks._pace import is_milestone
 from kregtools.callbacks.fit_diagnosis import FitDiagnosis, Verbosity
 from kregtools.capture import Capture, Schedule
+from kregtools.capture.reduce import MAGNITUDES
 from kregtools.errors import KregtoolsWarning, NotWatchable
+from kregtools.record.table import Key
 
 
 class HealthMonitor(FitDiagnosis):
@@ -26,10 +29,11 @@ class HealthMonitor(FitDiagnosis):
 
     Every sample has, of a layer, mean, std, rms, extremes, share of zeros, dead units and saturated share of its
     activation (of a very large one, of evenly spaced rows: `count` says of how many values), and norm and rms of the
-    gradient of each variable; and of all of them, whether there are values that are not finite. A detailed sample
-    looks at all values, counts those that are not finite, and adds the norms of each variable and of its update, the
-    gradient of the activation, the share of zeros in gradients, the shares in each decade of magnitude, and what went
-    in and came out: inputs, targets, outputs. Masked time steps are left out, and a loss scale is taken off.
+    gradient of each variable; and of all of them, whether there are values that are not finite. A detailed sample looks
+    at all values, counts those that are not finite, and adds the norms of each variable and of its update, the gradient
+    of the activation, the share of zeros in gradients, the shares in each decade of magnitude (in the epochs after
+    which the fit is judged), and what went in and came out: inputs, targets, outputs. Masked time steps are left out,
+    and a loss scale is taken off.
 
     The sampled step is the training step with PyTorch and with TensorFlow's `run_eagerly`. With JAX the step is
     computed twice, and only the first time looked into: a sample costs about as much as a step. With TensorFlow's
@@ -43,7 +47,7 @@ class HealthMonitor(FitDiagnosis):
 
     Args:
         sample_every: Positive integer or `"auto"`. Every how many steps to look. `"auto"` looks at steps 0, 1, 3, 7,
-            15, … of the fit, then at every hundredth, and at the first of every epoch. With gradient accumulation, a
+            15, … of the fit, then at every hundredth, and at one of every epoch. With gradient accumulation, a
             sample waits for the step that updates. Defaults to `"auto"`.
         directory: See `FitDiagnosis`.
         verbose: See `FitDiagnosis`.
@@ -137,7 +141,8 @@ class HealthMonitor(FitDiagnosis):
 
     def _take_samples(self, capture: Capture) -> None:
         for sample in capture.drain():
-            self.record.add_sample(sample.step, sample.epoch, sample.values)
+            values = sample.values if is_milestone(sample.epoch) else _without_magnitudes(sample.values)
+            self.record.add_sample(sample.step, sample.epoch, values)
         self._spent = capture.seconds
         if capture.given_up is not None:
             self._judge_logs_alone(capture.given_up)
@@ -164,3 +169,7 @@ class HealthMonitor(FitDiagnosis):
 
     def _watching_seconds(self) -> float:
         return super()._watching_seconds() + self._spent
+
+
+def _without_magnitudes(values: dict[Key, float]) -> dict[Key, float]:
+    return {key: value for key, value in values.items() if key[2] not in MAGNITUDES}

@@ -11,6 +11,7 @@ from keras import layers
 import kregtools
 from kregtools import symptoms
 from kregtools.callbacks import FitDiagnosis, HealthMonitor
+from kregtools.diagnosis import diagnose
 from kregtools.errors import KregtoolsWarning
 from kregtools.symptoms import SYMPTOMS, SymptomRule
 
@@ -127,6 +128,34 @@ def test_training_is_stopped_only_where_asked():
     for stop_on, epochs in (((), 5), (("nonfinite",), 1)):
         history = network().fit(x, Y, epochs=5, verbose=0, callbacks=[HealthMonitor(verbose=0, stop_on=stop_on)])
         assert len(history.epoch) == epochs
+
+
+def test_a_long_fit_is_judged_ever_less_often_and_at_its_end(monkeypatch):
+    lengths = []
+
+    def counting(record, *arguments):
+        lengths.append(len(record.logs))
+        return diagnose(record, *arguments)
+
+    monkeypatch.setattr("kregtools.callbacks.fit_diagnosis.diagnose", counting)
+    monitor = FitDiagnosis()
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X, Y, batch_size=256, epochs=306, verbose=0, callbacks=[monitor])
+    assert lengths == [*range(1, 201), *range(201, 300, 2), 301, 304, 306]
+    model.fit(X, Y, batch_size=256, initial_epoch=306, epochs=309, verbose=0, callbacks=[monitor])
+    assert lengths[-2:] == [307, 309]  # the first of a fit, and its end
+    assert monitor.diagnosis == diagnose(monitor.record) and lengths[-1] == 309
+
+
+def test_in_a_long_fit_magnitudes_are_kept_of_the_epochs_that_are_judged():
+    monitor = HealthMonitor()
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X, Y, batch_size=256, epochs=204, verbose=0, callbacks=[monitor])
+    frame = monitor.record.frame()
+    assert sorted(set(frame.epoch)) == [*range(204)]
+    assert sorted(set(frame.epoch[frame.statistic.str.startswith("magnitude")])) == [*range(200), 200, 202]
 
 
 def test_what_is_ignored_is_not_found():
