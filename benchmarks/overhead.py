@@ -277,7 +277,18 @@ def compiled(case: Case, seed: int = 0) -> tuple[keras.Model, np.ndarray, np.nda
 
 
 def train(case: Case, model: keras.Model, x: np.ndarray, y: np.ndarray, callbacks: list[Any]) -> None:
-    model.fit(x, y, batch_size=case.batch, epochs=case.epochs, shuffle=False, verbose=0, callbacks=callbacks)
+    model.fit(*_batches(case, x, y), epochs=case.epochs, shuffle=False, verbose=0, callbacks=callbacks)
+
+
+def _batches(case: Case, x: np.ndarray, y: np.ndarray) -> tuple[Any, ...]:
+    if keras.backend.backend() != "tensorflow":
+        return x, y, case.batch
+    import tensorflow as tf
+
+    # An iterator that tunes itself can take a minute to end: it waits for the next tuning.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return (tf.data.Dataset.from_tensor_slices((x, y)).batch(case.batch).with_options(options),)
 
 
 def _kinds(steps: int, callbacks: list[Any]) -> np.ndarray:
