@@ -9,6 +9,7 @@ TORCH_OPTIONS ?= --extra-index-url https://download.pytorch.org/whl/cpu
 NEUTRAL := tests/initializers $(addprefix tests/layers/test_, residual_scale.py centered_weight_normalization.py \
 	layer_conformance.py drop_connect.py stochastic_depth.py fractional_max_pooling_2d.py shift_and_flip.py \
 	token_augmentation.py waveform_augmentation.py)
+RECIPES := tests/recipes/test_recipes.py::test_every_recipe_trains_diagnoses_and_reports
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test test-slow test-backends coverage mutation check clean
@@ -32,8 +33,8 @@ test-slow: $(VENV)/installed-dev
 
 ## The tests of JAX and PyTorch, each in a virtual environment of its own.
 test-backends: $(VENV)-jax/installed $(VENV)-torch/installed
-	KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest -n 2 tests/backends $(NEUTRAL)
-	KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -n 2 tests/backends $(NEUTRAL)
+	KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest -n 2 tests/backends $(NEUTRAL) $(RECIPES)
+	KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -n 2 tests/backends $(NEUTRAL) $(RECIPES)
 
 ## The lines that the fast tests reach.
 coverage: $(VENV)/installed-dev
@@ -68,5 +69,5 @@ $(VENV)-torch/installed: OPTIONS = $(TORCH_OPTIONS)
 $(VENV)-%/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-$(BACKEND)
 	$(VENV)-$(BACKEND)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)-$(BACKEND)/bin/python -m pip install --quiet $(OPTIONS) --editable ".[$(BACKEND)]" --group dev
+	$(VENV)-$(BACKEND)/bin/python -m pip install --quiet $(OPTIONS) --editable ".[$(BACKEND),recipes]" --group dev
 	touch $@
