@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import heads, hidden_layers, joined, kernel_updates, layer_code, layers
+from kregtools.causes.evidence import drop_rates, heads, hidden_layers, joined, kernel_updates, layer_code
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.evidence import data_loss
@@ -73,13 +73,10 @@ class InsufficientCapacity(CauseRule):
         )
 
     def _over_regularized(self, record: Record) -> bool:
-        rates = [
-            layer["rate"] for layer in layers(record) if "Dropout" in str(layer.get("class")) and layer.get("rate")
-        ]
         penalty, value = record.series("", "loss", "penalty"), record.series("", "loss", "value")
         shares = (penalty / value)[np.isfinite(penalty)]
         heavy = bool(len(shares)) and bool(shares[-1] > 0.5)
-        return heavy or max(rates, default=0.0) > 0.7
+        return heavy or max(drop_rates(record).values(), default=0.0) > 0.7
 
     def _remedy(self, record: Record, hidden: list[dict[str, Any]], underfit: Symptom) -> Remedy:
         sized = [layer for layer in hidden if layer.get("units")]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import hidden_layers, joined, layer_code, layers
+from kregtools.causes.evidence import drop_rates, hidden_layers, joined, layer_code, layers
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
@@ -51,12 +51,20 @@ class MissingRegularization(CauseRule):
                 ]
             },
         ),
+        example(
+            logs=OVERFIT,
+            facts={
+                "layers": [_dense("hidden", regularized=True), {"name": "drop", "class": "DropConnect", "rate": 0.5}]
+            },
+        ),
+        example(
+            logs=OVERFIT,
+            facts={"layers": [{"name": "lstm", "class": "LSTM", "dropout": 0.5, "regularized": True}]},
+        ),
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        rates = [
-            layer["rate"] for layer in layers(record) if "Dropout" in str(layer.get("class")) and layer.get("rate")
-        ]
+        rates = list(drop_rates(record).values())
         penalized = any(layer.get("regularized") for layer in layers(record))
         if penalized and rates and max(rates) >= STRONG_RATE:
             return None

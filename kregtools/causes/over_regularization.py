@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import compile_with, joined, layer_code, layers, optimizer
+from kregtools.causes.evidence import compile_with, drop_rates, joined, layer_code, layers, optimizer
 from kregtools.causes.steps import rounded
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
@@ -50,6 +50,8 @@ class OverRegularization(CauseRule):
     SICK: ClassVar = (
         example(logs=PLATEAU, series=_penalty(0.72), facts=BINARY),
         example(logs=UNDERFIT, facts={**BINARY, "layers": [_dropout(0.9)]}),
+        example(logs=UNDERFIT, facts={**BINARY, "layers": [{"name": "deep", "class": "StochasticDepth", "rate": 0.9}]}),
+        example(logs=UNDERFIT, facts={**BINARY, "layers": [{"name": "gru", "class": "GRU", "dropout": 0.9}]}),
         example(logs=UNDERFIT, facts={**BINARY, "optimizer": {"class": "AdamW", "weight_decay": 0.5}}),
     )
     HEALTHY: ClassVar = (
@@ -68,7 +70,7 @@ class OverRegularization(CauseRule):
         share = _penalty_share(record)
         if share > PENALTY:
             return self._penalized(record, symptoms, share)
-        dropping = {name: rate for layer in layers(record) for name, rate in _rates(layer).items() if rate > RATE}
+        dropping = {name: rate for name, rate in drop_rates(record).items() if rate > RATE}
         if dropping:
             return self._dropped(record, symptoms, dropping)
         decay = optimizer(record).get("weight_decay") or 0.0
@@ -107,7 +109,7 @@ class OverRegularization(CauseRule):
             Remedy(
                 f"Set the rate of {joined(list(dropping))} to {USUAL_RATE:g}. The training loss should fall in the "
                 "first epochs.",
-                f"x = keras.layers.Dropout({USUAL_RATE:g})(x)",
+                "\n".join(dict.fromkeys(_code(layer) for layer in layers(record) if layer.get("name") in dropping)),
             ),
         )
 
@@ -124,6 +126,16 @@ class OverRegularization(CauseRule):
         )
 
 
+def _code(layer: dict[str, Any]) -> str:
+    kind = str(layer.get("class"))
+    if "Dropout" in kind:
+        return f"x = keras.layers.{kind}({USUAL_RATE:g})(x)"
+    if layer.get("rate"):
+        return f"rate={USUAL_RATE:g}  # where {layer['name']}, the {kind}, is made"
+    settings = {name: f"{USUAL_RATE:g}" for name in ("dropout", "recurrent_dropout") if layer.get(name)}
+    return layer_code({**layer, "activation": layer.get("activation") or "tanh"}, **settings)
+
+
 def _penalty_share(record: Record) -> float:
     """The largest: a penalty that is too strong is gone with the weights. One that has grown is not to blame for it."""
     values, penalties = record.series("", "loss", "value"), record.series("", "loss", "penalty")
@@ -131,10 +143,3 @@ def _penalty_share(record: Record) -> float:
     values, penalties = values[known], penalties[known]
     grown = penalties > GROWN * penalties[:1]
     return float((penalties / values)[~grown].max(initial=0.0))
-
-
-def _rates(layer: Mapping[str, Any]) -> dict[str, float]:
-    name, own = str(layer.get("name")), layer.get("rate") if "Dropout" in str(layer.get("class")) else None
-    rates = [own, layer.get("dropout"), layer.get("recurrent_dropout")]
-    known = [rate for rate in rates if isinstance(rate, (int, float))]
-    return {name: float(max(known))} if known else {}
