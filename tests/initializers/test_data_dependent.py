@@ -3,19 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from plain_networks import data, numbers
 
 from kregtools.initializers import data_dependent_init
 from kregtools.initializers.rates import RatesOfChange
 
 layers = keras.layers
-
-
-def numbers(tensor) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(tensor), "float64")
-
-
-def data(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=shape).astype("float32")
 
 
 def network(rate=0.3):
