@@ -121,6 +121,11 @@ def diagnose(record: Record, ignore: Collection[str] = ()) -> Diagnosis:
         ValueError: If `ignore` names something unknown.
     """
     check_names("ignore", ignore)
+    with record.settled():
+        return _judged(record, ignore)
+
+
+def _judged(record: Record, ignore: Collection[str]) -> Diagnosis:
     found: dict[str, Symptom] = {}
     passed: list[str] = []
     unchecked: list[Unchecked] = []

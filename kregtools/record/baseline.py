@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kregtools.record.derived import derived
 from kregtools.record.record import Record
 from kregtools.record.targets import Targets, targets_of
 
@@ -19,6 +20,7 @@ LABELS_A_CLASS = 5
 HINGE = ((0.0, 1.0), (-1.0, 1.0))
 
 
+@derived
 def constant_loss(record: Record) -> float | None:
     """The loss of the best constant predictor on the targets seen, or `None` where it cannot be told.
 
@@ -42,6 +44,7 @@ def constant_loss(record: Record) -> float | None:
     return _positive(_summed(record, CONSTANT))
 
 
+@derived
 def perfect_loss(record: Record) -> float | None:
     """The loss of a perfect predictor, or `None` where it cannot be told.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Record:
         self._journal: Journal | None = None
         # A sample is noted by its number: its values are in the table already.
         self._unsaved: list[dict[str, Any] | int] = []
+        self.known: dict[Any, Any] | None = None
 
     # ---- writing
 
@@ -103,6 +105,15 @@ class Record:
             self._unsaved = []
 
     # ---- reading
+
+    @contextlib.contextmanager
+    def settled(self) -> Iterator[None]:
+        """A block in which the record does not change: what is `derived` from it is kept in `known`."""
+        self.known = {}
+        try:
+            yield
+        finally:
+            self.known = None
 
     @classmethod
     def load(cls, directory: str | Path) -> Record:

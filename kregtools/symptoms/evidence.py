@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kregtools.record import Record, constant_loss
+from kregtools.record import Record, constant_loss, derived
 from kregtools.symptoms.symptom import CannotCheckError
 
 LEAST_EPOCHS = 3
@@ -59,6 +59,7 @@ def kernel_gradients(record: Record) -> tuple[list[str], np.ndarray]:
     return record.matrix("kernel", "gradient_rms")
 
 
+@derived
 def data_loss(record: Record) -> np.ndarray:
     """The training loss by epoch without the regularization penalties that Keras adds to it."""
     losses, values, penalty = (
@@ -118,12 +119,14 @@ CONTAINERS = ("Sequential", "Functional")
 PASSING = ("Dropout", "Flatten", "Reshape", "Permute")
 
 
+@derived
 def layer_facts(record: Record) -> dict[str, dict[str, Any]]:
     """The facts of every layer that is no model by itself, by name."""
     facts = record.facts.get("layers") or []
     return {layer["name"]: layer for layer in facts if layer.get("class") not in CONTAINERS and layer.get("name")}
 
 
+@derived
 def sources(record: Record) -> dict[str, list[str]]:
     """The layers that feed each layer; where the graph is not known, the one before it."""
     found: dict[str, list[str]] = {}
