@@ -31,9 +31,9 @@ class HealthMonitor(FitDiagnosis):
     activation (of a very large one, of evenly spaced rows: `count` says of how many values), and norm and rms of the
     gradient of each variable; and of all of them, whether there are values that are not finite. A detailed sample looks
     at all values, counts those that are not finite, and adds the norms of each variable and of its update, the gradient
-    of the activation, the share of zeros in gradients, the shares in each decade of magnitude (in the epochs after
-    which the fit is judged), and what went in and came out: inputs, targets, outputs. Masked time steps are left out,
-    and a loss scale is taken off.
+    of the activation, the share of zeros in gradients, the shares in each decade of magnitude, and what went in and
+    came out: inputs, targets, outputs. From epoch 200 on, the last four of these are kept of the epochs after which the
+    fit is judged. Masked time steps are left out, and a loss scale is taken off.
 
     The sampled step is the training step with PyTorch and with TensorFlow's `run_eagerly`. With JAX the step is
     computed twice, and only the first time looked into: a sample costs about as much as a step. With TensorFlow's
@@ -141,7 +141,7 @@ class HealthMonitor(FitDiagnosis):
 
     def _take_samples(self, capture: Capture) -> None:
         for sample in capture.drain():
-            values = sample.values if is_milestone(sample.epoch) else _without_magnitudes(sample.values)
+            values = sample.values if is_milestone(sample.epoch) else _in_brief(sample.values)
             self.record.add_sample(sample.step, sample.epoch, values)
         self._spent = capture.seconds
         if capture.given_up is not None:
@@ -171,5 +171,12 @@ class HealthMonitor(FitDiagnosis):
         return super()._watching_seconds() + self._spent
 
 
-def _without_magnitudes(values: dict[Key, float]) -> dict[Key, float]:
-    return {key: value for key, value in values.items() if key[2] not in MAGNITUDES}
+def _in_brief(values: dict[Key, float]) -> dict[Key, float]:
+    """What is kept of every epoch of a long fit."""
+    return {key: value for key, value in values.items() if not _is_detail(*key)}
+
+
+def _is_detail(layer: str, tensor: str, statistic: str) -> bool:
+    of_data = not layer and tensor != "loss"
+    of_activation = tensor.startswith("activation") and statistic.startswith("gradient")
+    return of_data or of_activation or statistic in (*MAGNITUDES, "gradient_zero_fraction")

@@ -148,14 +148,20 @@ def test_a_long_fit_is_judged_ever_less_often_and_at_its_end(monkeypatch):
     assert monitor.diagnosis == diagnose(monitor.record) and lengths[-1] == 309
 
 
-def test_in_a_long_fit_magnitudes_are_kept_of_the_epochs_that_are_judged():
+def test_in_a_long_fit_details_are_kept_of_the_epochs_that_are_judged():
     monitor = HealthMonitor()
     model = keras.Sequential([keras.Input((8,)), layers.Dense(1)])
     model.compile("sgd", "mse")
     model.fit(X, Y, batch_size=256, epochs=204, verbose=0, callbacks=[monitor])
     frame = monitor.record.frame()
-    assert sorted(set(frame.epoch)) == [*range(204)]
-    assert sorted(set(frame.epoch[frame.statistic.str.startswith("magnitude")])) == [*range(200), 200, 202]
+    judged = [*range(200), 200, 202]
+    details = ("magnitude_1e-1", "gradient_zero_fraction")
+    for kept in (frame.statistic.isin(details), frame.tensor.isin(["input", "target", "output"])):
+        assert sorted(set(frame.epoch[kept])) == judged
+    activations = frame[frame.tensor == "activation"]
+    assert sorted(set(activations.epoch[activations.statistic == "gradient_norm"])) == judged
+    assert sorted(set(activations.epoch[activations.statistic == "std"])) == [*range(204)]
+    assert sorted(set(frame.epoch[frame.statistic == "update_ratio"])) == [*range(204)]
 
 
 def test_what_is_ignored_is_not_found():
