@@ -1,5 +1,6 @@
 """The statistics of inputs, targets and outputs against NumPy, on any backend."""
 
+import by_numpy
 import keras
 import numpy as np
 import pytest
@@ -21,20 +22,6 @@ def measured(function, *tensors) -> dict[str, float]:
     return found
 
 
-def common(values: np.ndarray) -> dict[str, float]:
-    values = np.asarray(values, "float64")
-    return {
-        "mean": values.mean(),
-        "std": values.std(),
-        "rms": np.sqrt((values**2).mean()),
-        "min": values.min(),
-        "max": values.max(),
-        "zero_fraction": (values == 0).mean(),
-        "nonfinite": 0,
-        "count": values.size,
-    }
-
-
 @pytest.mark.parametrize("shape", [(32,), (32, 7), (8, 5, 7), (4, 6, 6, 3), (300, 8, 8, 3)])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
 def test_the_scale_of_every_feature(shape, dtype):
@@ -42,7 +29,7 @@ def test_the_scale_of_every_feature(shape, dtype):
     rows = x.reshape(-1, shape[-1] if len(shape) > 1 else 1).astype("float64")
     rows = rows[:: -(-len(rows) // data.MOST_ROWS) | 1]
     expected = {
-        **common(x),
+        **by_numpy.activation(x),
         "integer": 0,
         "feature_mean_min": rows.mean(axis=0).min(),
         "feature_mean_max": rows.mean(axis=0).max(),
@@ -66,7 +53,7 @@ def test_constant_features_are_counted_and_not_taken_for_the_least_scale():
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool"])
 def test_whole_numbers_have_no_features(dtype):
     x = RNG.integers(0, 50, size=(16, 9)).astype(dtype)
-    assert measured(data.inputs, x) == pytest.approx({**common(x), "integer": 1}, rel=1e-5)
+    assert measured(data.inputs, x) == pytest.approx({**by_numpy.activation(x), "integer": 1}, rel=1e-5)
 
 
 def test_what_is_not_finite_is_counted():
@@ -85,7 +72,7 @@ def test_labels_are_counted(dtype, shape, output):
     y = RNG.integers(0, 5, size=shape).astype(dtype)
     found = measured(data.targets, y, np.zeros(output, "float32"))
     counts = {f"count_{label}": count for label, count in enumerate(np.bincount(y.astype(int).ravel(), minlength=5))}
-    expected = {**common(y), **counts, "rows": y.size, "labels_out_of_range": 0, "integer_fraction": 1}
+    expected = {**by_numpy.activation(y), **counts, "rows": y.size, "labels_out_of_range": 0, "integer_fraction": 1}
     assert found == pytest.approx(expected, rel=1e-5)
 
 
@@ -132,7 +119,7 @@ def test_numbers_for_an_output_of_width_one(shape, output):
 
 
 @pytest.mark.parametrize("shape, output", [((8, 3), (8, 4)), ((8, 3), (8,)), ((8, 2, 2), (8, 4)), ((), (8, 3))])
-def test_targets_of_another_shape_have_what_is_common(shape, output):
+def test_targets_of_another_shape_have_what_is_by_numpy.activation(shape, output):
     found = measured(data.targets, RNG.normal(size=shape), np.zeros(output, "float32"))
     assert found.keys() == COMMON | {"integer_fraction"}
 
@@ -147,7 +134,7 @@ def test_the_spread_of_an_output_over_rows(shape):
     y = RNG.random(shape).astype("float32")
     sums = y.astype("float64").sum(axis=-1)
     expected = {
-        **common(y),
+        **by_numpy.activation(y),
         "rows": shape[0],
         "row_std": y.astype("float64").std(axis=0).mean(),
         "sum_mean": sums.mean(),
