@@ -130,10 +130,8 @@ def _code(layer: dict[str, Any]) -> str:
     kind = str(layer.get("class"))
     if "Dropout" in kind:
         return f"x = keras.layers.{kind}({USUAL_RATE:g})(x)"
-    if layer.get("rate"):
-        return f"rate={USUAL_RATE:g}  # where {layer['name']}, the {kind}, is made"
-    settings = {name: f"{USUAL_RATE:g}" for name in ("dropout", "recurrent_dropout") if layer.get(name)}
-    return layer_code({**layer, "activation": layer.get("activation") or "tanh"}, **settings)
+    settings = [f"{name}={USUAL_RATE:g}" for name in ("rate", "dropout", "recurrent_dropout") if layer.get(name)]
+    return f"{', '.join(settings)}  # where {layer['name']}, the {kind}, is made"
 
 
 def _penalty_share(record: Record) -> float:

@@ -119,7 +119,7 @@ def test_numbers_for_an_output_of_width_one(shape, output):
 
 
 @pytest.mark.parametrize("shape, output", [((8, 3), (8, 4)), ((8, 3), (8,)), ((8, 2, 2), (8, 4)), ((), (8, 3))])
-def test_targets_of_another_shape_have_what_is_by_numpy.activation(shape, output):
+def test_targets_of_another_shape_have_what_is_common(shape, output):
     found = measured(data.targets, RNG.normal(size=shape), np.zeros(output, "float32"))
     assert found.keys() == COMMON | {"integer_fraction"}
 
