@@ -1,6 +1,6 @@
 """CIFAR-10 through the residual network of nine layers that trains fast on a GPU.
 
-Unverified: it wants a GPU.
+Unverified: it wants a GPU. On a CPU it was tried with `--smoke` alone.
 
 python recipes/cifar_resnet9.py                       train and diagnose
 python recipes/cifar_resnet9.py --filters 16          a small one, on a CPU
