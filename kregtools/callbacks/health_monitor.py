@@ -16,7 +16,9 @@ from kregtools.callbacks.fit_diagnosis import FitDiagnosis, Verbosity
 from kregtools.capture import Capture, Schedule
 from kregtools.capture.reduce import MAGNITUDES
 from kregtools.errors import KregtoolsWarning, NotWatchable
-from kregtools.record.table import Key
+from kregtools.record import Key
+
+DETAILS = frozenset((*MAGNITUDES, "gradient_zero_fraction"))
 
 
 class HealthMonitor(FitDiagnosis):
@@ -179,4 +181,4 @@ def _in_brief(values: dict[Key, float]) -> dict[Key, float]:
 def _is_detail(layer: str, tensor: str, statistic: str) -> bool:
     of_data = not layer and tensor != "loss"
     of_activation = tensor.startswith("activation") and statistic.startswith("gradient")
-    return of_data or of_activation or statistic in (*MAGNITUDES, "gradient_zero_fraction")
+    return of_data or of_activation or statistic in DETAILS
