@@ -273,7 +273,7 @@ def scaling_table() -> None:
     for case in SCALING.values():
         with tempfile.TemporaryDirectory() as directory:
             offered = variants((np.empty(0), np.empty(0)), Path(directory))
-            watched = [name for name in offered if name.startswith("HealthMonitor(sample_every=1")]
+            watched = [name for name in offered if name.startswith("HealthMonitor")]
             fits = take_turns(case, {name: offered[name] for name in (BASELINE, *watched)})
         baseline = fits[BASELINE]
         for name in watched:

@@ -49,6 +49,10 @@ class Reader:
         """A tensor of the same value, or its first rows, that may be used freely."""
         return tensor if rows is None else tensor[:rows]
 
+    def reduced(self, how: Callable[..., Statistics], *tensors: Any) -> Statistics:
+        """The statistics of tensors that were read."""
+        return how(*tensors)
+
     def follow(self, tensor: Any, tell: Callable[[Any], None]) -> Any:
         """Asks that `tell` be called with the gradient of the tensor; returns what to use in its place."""
         return tensor
@@ -196,7 +200,7 @@ class Recorder:
         mask = get_keras_mask(tensor)
         mask = mask if mask is not None and self._reachable(mask) else None
         rows = None if self.details or mask is not None else sums.enough_rows(tensor.shape)
-        self._tap(called, tensor_name, lambda x, m: self._activation(layer, tensor_name, x, m), tensor, mask, rows=rows)
+        self._tap(called, tensor_name, self._of_activation(layer, tensor_name), tensor, mask, rows=rows)
         self.coverage.seen(name, "activation")
         if not self.details:
             return tensor
@@ -204,19 +208,11 @@ class Recorder:
         self.coverage.expects_gradient(name, fused)
         return self.reader.follow(tensor, lambda gradient: self._note_gradient(name, called, tensor_name, gradient))
 
-    def _activation(self, layer: keras.Layer, tensor: str, x: Any, mask: Any) -> Statistics:
+    def _of_activation(self, layer: keras.Layer, tensor: str) -> _OfActivation:
         # The activation of a recurrent layer is applied inside its cell, not to its output.
         kind = None if isinstance(layer, keras.layers.RNN) else activation_name(layer)
         saturated = kind if kind in reduce.saturation else None
-        if self.details:
-            found: Statistics = {**reduce.activation(x, saturated, mask), **reduce.magnitudes(x, mask)}
-        else:
-            found = sums.activation(x, saturated) if mask is None else reduce.activation(x, saturated, mask)
-        if tensor == "activation" and is_relu(layer) and len(x.shape) > 1 and x.shape[-1]:
-            found[FIRING] = reduce.firing(x, mask)
-            rows: Any = ops.shape(x)
-            found["rows"] = rows[0]
-        return found
+        return _OfActivation(self.details, saturated, fires=tensor == "activation" and is_relu(layer))
 
     def _note_gradient(self, name: str, called: str, tensor_name: str, gradient: Any) -> None:
         with self.noting_failure(name):
@@ -247,6 +243,7 @@ class Recorder:
 
     def _note_step(self, variables: Any, gradients: Any, before: Any, after: Any, scale: Any) -> None:
         self._scale = scale if self._scale is None else self._scale
+        scale = None if scale is None else ops.convert_to_tensor(scale, "float32")
         names = variable_names(self.model)  # only now: the first step of a model that is not built yet builds it
         gradients = self.reader.merged(list(gradients))
         for variable, gradient, old, new in zip(variables, gradients, before, after, strict=True):
@@ -254,15 +251,10 @@ class Recorder:
             if gradient is None:
                 self.coverage.missed(layer, f"no gradient reaches its {name}")
             else:
-                self._tap(layer, name, lambda g: self._gradient(_divided(g, scale)), gradient)
+                self._tap(layer, name, _OfGradient(self.details), gradient, scale)
                 self.coverage.seen(layer, name)
             if self.details:
                 self._tap(layer, name, reduce.update, old, new)
-
-    def _gradient(self, gradient: Any) -> Statistics:
-        if self.details:
-            return {**reduce.gradient(gradient), **reduce.magnitudes(gradient)}
-        return sums.gradient(gradient)
 
     def _tap(
         self,
@@ -274,7 +266,8 @@ class Recorder:
         rows: int | None = None,
     ) -> None:
         def compute() -> Statistics:
-            return how(*(argument if argument is None else self.reader.read(argument, rows) for argument in arguments))
+            read = [argument if argument is None else self.reader.read(argument, rows) for argument in arguments]
+            return self.reader.reduced(how, *read) if self.details else how(*read)
 
         tap = Tap(layer, tensor, compute, scaled)
         if self.reader.at_once:
@@ -290,9 +283,14 @@ class Recorder:
                 tap.found = tap.compute()
         found = tap.found or {}
         if tap.scaled and self._scale is not None:
-            linear = {"gradient_norm", "gradient_rms"}
-            return {name: _divided(value, self._scale) if name in linear else value for name, value in found.items()}
+            return {name: self._off_scale(name, value) for name, value in found.items()}
         return found
+
+    def _off_scale(self, name: Any, value: Any) -> Any:
+        if isinstance(name, tuple):
+            parts = zip(name, ops.unstack(value, len(name)), strict=True)
+            return ops.stack([self._off_scale(each, part) for each, part in parts])
+        return _divided(value, self._scale) if name in ("gradient_norm", "gradient_rms") else value
 
     def _in_forward_order(self) -> list[Tap]:
         order = {name: index for index, name in enumerate(self._calls)}
@@ -300,6 +298,37 @@ class Recorder:
 
     def _reachable(self, tensor: Any) -> bool:
         return _is_tensor(tensor) and self.reader.reachable(tensor)
+
+
+@dataclass(frozen=True)
+class _OfActivation:
+    """The statistics of a layer's output; equal ones are computed alike."""
+
+    details: bool
+    saturated: str | None
+    fires: bool
+
+    def __call__(self, x: Any, mask: Any) -> Statistics:
+        if self.details:
+            found: Statistics = {**reduce.activation(x, self.saturated, mask), **reduce.magnitudes(x, mask)}
+        else:
+            found = sums.activation(x, self.saturated) if mask is None else reduce.activation(x, self.saturated, mask)
+        if self.fires and len(x.shape) > 1 and x.shape[-1]:
+            found[FIRING] = reduce.firing(x, mask)
+            rows: Any = ops.shape(x)
+            found["rows"] = rows[0]
+        return found
+
+
+@dataclass(frozen=True)
+class _OfGradient:
+    """The statistics of a variable's gradient, the loss scale taken off."""
+
+    details: bool
+
+    def __call__(self, gradient: Any, scale: Any) -> Statistics:
+        gradient = _divided(gradient, scale)
+        return {**reduce.gradient(gradient), **reduce.magnitudes(gradient)} if self.details else sums.gradient(gradient)
 
 
 def _named(kind: str, structure: Any) -> list[tuple[str, Any]]:

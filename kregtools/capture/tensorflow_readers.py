@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
-from kregtools.capture.recorder import Reader
+from kregtools.capture.recorder import FIRING, Reader, Statistics
 from kregtools.capture.taps import current, replaced
 
 
@@ -131,6 +132,7 @@ class GraphReader(_Following):
     # What else is a link acts value by value.
     ROW_BY_ROW = frozenset({"BiasAdd", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "MatMul"})
     MARK = tf.compat.v1.AttrValue(b=True)
+    MANY = 8
 
     at_once = False
 
@@ -139,6 +141,8 @@ class GraphReader(_Following):
         self._graph = tf.compat.v1.get_default_graph()
         self._copies: dict[tuple[str, int | None], tf.Tensor] = {}
         self._live: set[str] = set()
+        self._seen: Counter[Any] = Counter()
+        self._functions: dict[Any, Callable[..., Statistics]] = {}
 
     def reachable(self, tensor: Any) -> bool:
         # Inside a loop or a branch a tensor belongs to a graph of its own, and cannot be read outside it.
@@ -150,6 +154,19 @@ class GraphReader(_Following):
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients if gradient is not None]
         total = iter(tf.distribute.get_replica_context().all_reduce("SUM", dense))
         return [None if gradient is None else next(total) for gradient in gradients]
+
+    def reduced(self, how: Callable[..., Statistics], *tensors: Any) -> Statistics:
+        """The statistics of tensors; of many alike, by one function that is called for each.
+
+        Each operation of a graph costs time before the first step: to trace it, to optimize it, to set it up.
+        """
+        alike = (how, *(tf.TensorSpec(each.shape, each.dtype) if tf.is_tensor(each) else each for each in tensors))
+        self._seen[alike] += 1
+        if self._seen[alike] < self.MANY:
+            return how(*tensors)
+        if alike not in self._functions:
+            self._functions[alike] = _as_one_operation(how)
+        return self._functions[alike](*tensors)
 
     def step_ends(self, logs: Any) -> None:
         """Notes which operations the step needs: TensorFlow drops the others, and only then looks at users."""
@@ -189,3 +206,20 @@ class GraphReader(_Following):
         if tensor.op.type in self.LINKS:
             return len(users) < 2
         return bool(users) and self.FUSED.get(tensor.op.type, frozenset()).issuperset(users)
+
+
+def _as_one_operation(how: Callable[..., Statistics]) -> Callable[..., Statistics]:
+    """What computes the same in one operation of the graph that calls it, with the numbers in one vector."""
+    names: list[Any] = []
+
+    def values(*tensors: Any) -> list[tf.Tensor]:
+        found = how(*tensors)
+        firing = {name: found.pop(name) for name in [FIRING] if name in found}
+        vectors = {name if isinstance(name, tuple) else (name,): value for name, value in found.items()}
+        names[:] = [tuple(name for each in vectors for name in each), *firing]
+        parts = [tf.reshape(tf.cast(value, tf.float32), (-1,)) for value in vectors.values()]
+        return [tf.concat(parts, axis=0), *firing.values()]
+
+    # Were it put in place, the graph would be as large as without it.
+    function = tf.function(values, autograph=False, experimental_attributes={"_noinline": True})
+    return lambda *tensors: dict(zip(names, function(*tensors), strict=True))
