@@ -267,7 +267,7 @@ class Recorder:
     ) -> None:
         def compute() -> Statistics:
             read = [argument if argument is None else self.reader.read(argument, rows) for argument in arguments]
-            return self.reader.reduced(how, *read) if self.details else how(*read)
+            return self.reader.reduced(how, *read)
 
         tap = Tap(layer, tensor, compute, scaled)
         if self.reader.at_once:

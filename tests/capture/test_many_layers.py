@@ -27,7 +27,9 @@ def network() -> keras.Model:
     return model
 
 
-def first_step(monkeypatch: pytest.MonkeyPatch, many: int = GraphReader.MANY) -> tuple[Record, int]:
+def first_step(
+    monkeypatch: pytest.MonkeyPatch, many: int = GraphReader.MANY, details: bool = True
+) -> tuple[Record, int]:
     """The record of one step, and how many operations its graph has."""
     sizes = []
 
@@ -38,7 +40,7 @@ def first_step(monkeypatch: pytest.MonkeyPatch, many: int = GraphReader.MANY) ->
 
     monkeypatch.setattr(Recorder, "finish", finish)
     monkeypatch.setattr(GraphReader, "MANY", many)
-    monitor = HealthMonitor(sample_every=1, verbose=0)
+    monitor = HealthMonitor(sample_every=1, details=details, verbose=0)
     network().fit(X, X, batch_size=64, verbose=0, callbacks=[monitor])
     return monitor.record, max(sizes)
 
@@ -49,8 +51,10 @@ def numbers(record: Record) -> dict[tuple[str, str, str], float]:
     }
 
 
-def test_the_numbers_are_those_of_each_tensor_by_itself(monkeypatch):
-    together, alone = first_step(monkeypatch)[0], first_step(monkeypatch, many=10**6)[0]
+@pytest.mark.parametrize("details", [True, False])
+def test_the_numbers_are_those_of_each_tensor_by_itself(monkeypatch, details):
+    together, _ = first_step(monkeypatch, details=details)
+    alone, _ = first_step(monkeypatch, many=10**6, details=details)
     assert numbers(together) == pytest.approx(numbers(alone), rel=1e-6, nan_ok=True)
     assert together.series(LAST, "activation", "units") == [6.0]
 
