@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from cases_settings import mixed
 from keras import layers, ops
-from watched import ACTIVATION, GRADIENT, RNG, SERIES, TOKENS, Case, Y, arrays
+from watched import ACTIVATION, GRADIENT, RNG, SERIES, TOKENS, Case, Y, arrays, momentum
 
 PADDED = np.where(np.arange(10) < RNG.integers(3, 11, size=(96, 1)), TOKENS, 0)
 LABELS = Y[:64]
@@ -20,7 +20,7 @@ def tokens(*body: layers.Layer, top: layers.Layer | None = None, **settings) -> 
 
 def series(*body: layers.Layer, **settings) -> keras.Model:
     model = keras.Sequential([keras.Input((12, 3)), *body, layers.Dense(1)])
-    model.compile("adam", "mse", **settings)
+    model.compile(momentum(), "mse", **settings)
     return model
 
 
@@ -68,7 +68,7 @@ def encoder_decoder() -> keras.Model:
     _, h, c = layers.LSTM(5, return_state=True)(source)
     decoded = layers.LSTM(5, return_sequences=True)(target, initial_state=[h, c])
     model = keras.Model({"source": source, "target": target}, layers.Dense(3)(decoded))
-    model.compile("adam", "mse")
+    model.compile(momentum(), "mse")
     return model
 
 
@@ -77,7 +77,7 @@ def attention(**settings) -> keras.Model:
     x = layers.Embedding(50, 8)(inputs)
     x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 4, dropout=0.1)(x, x))
     model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(layers.GlobalAveragePooling1D()(x)))
-    model.compile("adam", "binary_crossentropy", **settings)
+    model.compile(momentum(), "binary_crossentropy", **settings)
     return model
 
 
@@ -108,7 +108,7 @@ def series_transformer(blocks: int = 2, **settings) -> keras.Model:
     x = layers.GlobalAveragePooling1D(data_format="channels_last")(x)
     x = layers.Dropout(0.4)(layers.Dense(16, activation="relu")(x))
     model = keras.Model(inputs, layers.Dense(2, activation="softmax")(x))
-    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"], **settings)
+    model.compile(momentum(), "sparse_categorical_crossentropy", metrics=["accuracy"], **settings)
     return model
 
 
@@ -146,7 +146,7 @@ def language_model() -> keras.Model:
         Block(),
         Block(),
         top=layers.Dense(50),
-        optimizer="adam",
+        optimizer=momentum(),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
 
@@ -157,7 +157,7 @@ def tied() -> keras.Model:
     x = layers.Dense(8, activation="gelu")(embedding(inputs))
     last = embedding(x, reverse=True) if hasattr(layers, "ReversibleEmbedding") else layers.Dense(50)(x)
     model = keras.Model(inputs, last)
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(momentum(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model
 
 

@@ -2,7 +2,7 @@
 
 import keras
 from keras import layers
-from watched import Case, X, Y, arrays
+from watched import Case, X, Y, arrays, momentum
 
 WEIGHTS = X[:, 0] + 0.5
 VALIDATION = {"validation_data": (X[:30], Y[:30])}
@@ -18,7 +18,7 @@ def dense(**settings) -> keras.Model:
             layers.Dense(1, activation="sigmoid", kernel_regularizer="l2"),
         ]
     )
-    settings = {"optimizer": "adam", "loss": "binary_crossentropy", "metrics": ["accuracy"], **settings}
+    settings = {"optimizer": momentum(), "loss": "binary_crossentropy", "metrics": ["accuracy"], **settings}
     model.compile(**settings)
     return model
 
@@ -47,7 +47,7 @@ def scheduled() -> keras.Model:
 def frozen_layer() -> keras.Model:
     model = dense()
     model.layers[0].trainable = False
-    model.compile("adam", "binary_crossentropy")
+    model.compile(momentum(), "binary_crossentropy")
     return model
 
 
@@ -111,6 +111,7 @@ CASES = {
     "steps_per_execution": Case(lambda: dense(steps_per_execution=3)),
     "steps_per_execution, xla": Case(lambda: dense(steps_per_execution=3, jit_compile=True)),
     "steps_per_execution, eager": Case(lambda: dense(steps_per_execution=2, run_eagerly=True)),
+    "adam": with_optimizer("Adam"),
     "adamw, clip, ema": with_optimizer("AdamW", clipnorm=1.0, use_ema=True, ema_overwrite_frequency=4),
     "clip by global norm": with_optimizer("SGD", 0.1, global_clipnorm=0.1),
     "clip by value": with_optimizer("RMSprop", 0.01, clipvalue=0.01),

@@ -2,11 +2,11 @@
 
 import keras
 from keras import layers, ops
-from watched import ACTIVATION, GRADIENT, Case, X, Y, arrays
+from watched import ACTIVATION, GRADIENT, Case, X, Y, arrays, momentum
 
 
-def compiled(model: keras.Model, loss="mse", optimizer="adam", **settings) -> keras.Model:
-    model.compile(optimizer, loss, **settings)
+def compiled(model: keras.Model, loss="mse", optimizer=None, **settings) -> keras.Model:
+    model.compile(optimizer or momentum(), loss, **settings)
     return model
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from cases_settings import mixed
 from keras import layers
-from watched import IMAGES, RNG, Case, Y, arrays
+from watched import IMAGES, RNG, Case, Y, arrays, momentum
 
 LABELS = Y[:64]
 FILMS = RNG.random((24, 4, 6, 6, 1)).astype("float32")
@@ -13,7 +13,7 @@ FILMS = RNG.random((24, 4, 6, 6, 1)).astype("float32")
 def classifier(*body: layers.Layer, optimizer=None, **settings) -> keras.Model:
     top = [layers.GlobalAveragePooling2D(), layers.Dense(1, activation="sigmoid")]
     model = keras.Sequential([keras.Input((8, 8, 3)), *body, *top])
-    model.compile(optimizer or keras.optimizers.SGD(0.1, momentum=0.9), "binary_crossentropy", **settings)
+    model.compile(optimizer or momentum(), "binary_crossentropy", **settings)
     return model
 
 
@@ -87,7 +87,7 @@ def squeeze_excite_resnet(**settings) -> keras.Model:
         x = layers.Add()([x, y])
     x = layers.GlobalAveragePooling2D()(layers.ReLU()(layers.BatchNormalization()(x)))
     model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(x))
-    model.compile("adam", "binary_crossentropy", **settings)
+    model.compile(momentum(), "binary_crossentropy", **settings)
     return model
 
 
@@ -98,7 +98,7 @@ def unet() -> keras.Model:
     up = layers.Conv2DTranspose(4, 2, strides=2, activation="relu")(deep)
     up = layers.Concatenate()([wide, up, layers.UpSampling2D()(deep)])
     model = keras.Model(inputs, layers.Conv2D(3, 1)(layers.GroupNormalization(2)(up)))
-    model.compile("adam", "mse")
+    model.compile(momentum(), "mse")
     return model
 
 
@@ -108,7 +108,7 @@ def frozen_body() -> keras.Model:
     inputs = keras.Input((8, 8, 3))
     x = layers.GlobalAveragePooling2D()(body(inputs, training=False))
     model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(layers.Dense(8, activation="relu")(x)))
-    model.compile("adam", "binary_crossentropy")
+    model.compile(momentum(), "binary_crossentropy")
     return model
 
 
@@ -116,7 +116,7 @@ def partly_frozen_body() -> keras.Model:
     model = squeeze_excite_resnet()
     for layer in model.layers[:8]:
         layer.trainable = False
-    model.compile("adam", "binary_crossentropy")
+    model.compile(momentum(), "binary_crossentropy")
     return model
 
 
@@ -140,7 +140,7 @@ def conv_lstm() -> keras.Model:
             layers.Dense(1),
         ]
     )
-    model.compile("adam", "mse")
+    model.compile(momentum(), "mse")
     return model
 
 
@@ -154,7 +154,7 @@ def conv3d() -> keras.Model:
             layers.Dense(1),
         ]
     )
-    model.compile("adam", "mse")
+    model.compile(momentum(), "mse")
     return model
 
 

@@ -104,7 +104,7 @@ def test_a_copy_of_the_model_is_not_watched_with_it(tmp_path):
     seen = len(watching.record.samples)
     for twin in copies.models:
         if twin.optimizer is None:
-            twin.compile("adam", "binary_crossentropy")
+            twin.compile("sgd", "binary_crossentropy")
         twin.fit(X, Y, verbose=0)
         assert is_as_before(twin)
     assert len(watching.record.samples) == seen
