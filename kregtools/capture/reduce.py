@@ -150,13 +150,13 @@ def nonfinite(x: Any) -> Any:
 def _moments(x: Any, mask: Any, count: Any) -> tuple[Any, Any, Any]:
     """Mean, variance and sum of squares; the variance is not a difference of two large numbers."""
     if mask is None and _tensorflow_kernels() and len(x.shape) > 1 and (x.shape[-1] or 0) >= LONG_ROW:
-        return _moments_by_row(x, count)
+        return _moments_by_row(x)
     squares = _sum_of_squares(_where(mask, x, 0.0))
     mean = ops.sum(_where(mask, x, 0.0)) / count
     return mean, _sum_of_squares(_where(mask, x - mean, 0.0)) / count, squares
 
 
-def _moments_by_row(x: Any, count: Any) -> tuple[Any, Any, Any]:
+def _moments_by_row(x: Any) -> tuple[Any, Any, Any]:
     # The variance within rows plus that between them. Within a row it is a difference, whose rounding errors are small
     # in the mean over many rows; taking the mean off the whole tensor would cost another tensor.
     import tensorflow as tf

@@ -171,6 +171,11 @@ def test_units_that_are_all_the_same_have_no_spread():
     assert found["unit_spread"] < 1e-6
 
 
+def test_one_unit_has_nothing_to_differ_from():
+    assert "unit_spread" not in reduce.update(tensor(np.ones((5, 1))), tensor(np.ones((5, 1))))
+    assert "unit_spread" in reduce.update(tensor(np.ones((1, 2))), tensor(np.ones((1, 2))))
+
+
 def test_update_of_weights_that_were_zero_has_no_ratio():
     found = numbers(reduce.update(tensor(np.zeros(4)), tensor(np.ones(4))))
     assert not np.isfinite(found["update_ratio"])

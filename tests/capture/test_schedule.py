@@ -143,3 +143,13 @@ def test_a_second_fit_is_sampled_as_if_there_had_been_no_first(every, first, sec
     followed(schedule, calls(first, stride))
     schedule.reset()
     assert followed(schedule, calls(second, stride)) == followed(Schedule(every), calls(second, stride))
+
+
+@pytest.mark.parametrize("budget", [0, -0.1, True, "much", None])
+def test_a_budget_that_is_no_share_is_refused(budget):
+    with pytest.raises(ValueError) as told:
+        Schedule("auto", budget=budget)
+    assert str(told.value) == (
+        f"Invalid value for argument `budget`. Received: budget={budget!r}. Expected a positive number: the share of "
+        "the training time to spend on watching, such as 0.01."
+    )

@@ -26,7 +26,7 @@ EPOCHS = 5
 def network() -> keras.Model:
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1)])
-    model.compile("adam", "mse")
+    model.compile("sgd", "mse")
     return model
 
 
@@ -226,7 +226,7 @@ NAMES = ["<script>alert(1)</script>", "{{ 7*7 }}", "naïve λ 层", "a#2", 'quo"
 @pytest.mark.parametrize("name", NAMES[:3])
 def test_a_hostile_name_of_a_metric_is_a_name_and_nothing_else(name, tmp_path):
     model = network()
-    model.compile("adam", "mse", metrics=[keras.metrics.MeanAbsoluteError(name=name)])
+    model.compile("sgd", "mse", metrics=[keras.metrics.MeanAbsoluteError(name=name)])
     monitor = HealthMonitor(directory=tmp_path / "run", verbose=0)
     fit(monitor, model=model, epochs=2)
     run = kregtools.load(tmp_path / "run")

@@ -30,7 +30,7 @@ def main(directory: str, epochs: int) -> None:
     x = rng.normal(size=(64, 8)).astype("float32")
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1)])
-    model.compile("adam", "mse")
+    model.compile("sgd", "mse")
     monitor = HealthMonitor(sample_every=1, directory=directory, verbose=0, resume=True)
     model.fit(x, x.sum(axis=1), epochs=epochs, batch_size=16, verbose=0, callbacks=[monitor, Told()])
 

@@ -26,7 +26,7 @@ def build(hp: keras_tuner.HyperParameters) -> keras.Model:
     rate = hp.Float("learning_rate", 1e-3, 1e-1, sampling="log", default=1e-2)
     hidden = keras.layers.Dense(8, "relu", kernel_regularizer=keras.regularizers.L2(l2))
     model = keras.Sequential([keras.Input((4,)), hidden, keras.layers.Dense(1, "sigmoid")])
-    model.compile(keras.optimizers.Adam(rate), "binary_crossentropy", metrics=["accuracy"])
+    model.compile(keras.optimizers.SGD(rate), "binary_crossentropy", metrics=["accuracy"])
     return model
 
 
