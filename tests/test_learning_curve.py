@@ -34,7 +34,7 @@ def linear(rate: float = 0.05) -> keras.Model:
 def classifier(inputs: int, units: int | None, classes: int) -> keras.Model:
     hidden = [layers.Dense(units, activation="relu")] if units else []
     model = keras.Sequential([keras.Input((inputs,)), *hidden, layers.Dense(classes, activation="softmax")])
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

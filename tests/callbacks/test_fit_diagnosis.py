@@ -131,6 +131,7 @@ def test_training_is_stopped_only_where_asked():
 
 
 def test_a_long_fit_is_judged_ever_less_often_and_at_its_end(monkeypatch):
+    monkeypatch.setattr("kregtools.callbacks._pace.PARTS", 10)  # in place of 100
     lengths = []
 
     def counting(record, *arguments):
@@ -141,27 +142,28 @@ def test_a_long_fit_is_judged_ever_less_often_and_at_its_end(monkeypatch):
     monitor = FitDiagnosis()
     model = keras.Sequential([keras.Input((8,)), layers.Dense(1)])
     model.compile("sgd", "mse")
-    model.fit(X, Y, batch_size=256, epochs=306, verbose=0, callbacks=[monitor])
-    assert lengths == [*range(1, 201), *range(201, 300, 2), 301, 304, 306]
-    model.fit(X, Y, batch_size=256, initial_epoch=306, epochs=309, verbose=0, callbacks=[monitor])
-    assert lengths[-2:] == [307, 309]  # the first of a fit, and its end
-    assert monitor.diagnosis == diagnose(monitor.record) and lengths[-1] == 309
+    model.fit(X, Y, batch_size=256, epochs=36, verbose=0, callbacks=[monitor])
+    assert lengths == [*range(1, 21), *range(21, 30, 2), 31, 34, 36]
+    model.fit(X, Y, batch_size=256, initial_epoch=36, epochs=39, verbose=0, callbacks=[monitor])
+    assert lengths[-2:] == [37, 39]  # the first of a fit, and its end
+    assert monitor.diagnosis == diagnose(monitor.record) and lengths[-1] == 39
 
 
-def test_in_a_long_fit_details_are_kept_of_the_epochs_that_are_judged():
+def test_in_a_long_fit_details_are_kept_of_the_epochs_that_are_judged(monkeypatch):
+    monkeypatch.setattr("kregtools.callbacks._pace.PARTS", 10)
     monitor = HealthMonitor()
     model = keras.Sequential([keras.Input((8,)), layers.Dense(1)])
     model.compile("sgd", "mse")
-    model.fit(X, Y, batch_size=256, epochs=204, verbose=0, callbacks=[monitor])
+    model.fit(X, Y, batch_size=256, epochs=24, verbose=0, callbacks=[monitor])
     frame = monitor.record.frame()
-    judged = [*range(200), 200, 202]
+    judged = [*range(20), 20, 22]
     details = ("magnitude_1e-1", "gradient_zero_fraction")
     for kept in (frame.statistic.isin(details), frame.tensor.isin(["input", "target", "output"])):
         assert sorted(set(frame.epoch[kept])) == judged
     activations = frame[frame.tensor == "activation"]
     assert sorted(set(activations.epoch[activations.statistic == "gradient_norm"])) == judged
-    assert sorted(set(activations.epoch[activations.statistic == "std"])) == [*range(204)]
-    assert sorted(set(frame.epoch[frame.statistic == "update_ratio"])) == [*range(204)]
+    assert sorted(set(activations.epoch[activations.statistic == "std"])) == [*range(24)]
+    assert sorted(set(frame.epoch[frame.statistic == "update_ratio"])) == [*range(24)]
 
 
 def test_what_is_ignored_is_not_found():

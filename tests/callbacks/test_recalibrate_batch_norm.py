@@ -25,7 +25,7 @@ def network() -> keras.Model:
             layers.Dense(1, activation="sigmoid"),
         ]
     )
-    model.compile("adam", "binary_crossentropy")
+    model.compile("sgd", "binary_crossentropy")
     return model
 
 
