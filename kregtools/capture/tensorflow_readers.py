@@ -201,8 +201,18 @@ class GraphReader(_Following):
             return [rows, *[None] * (len(op.inputs) - 1)]
         return [rows if source.shape.rank == rank else None for source in op.inputs]
 
+    def _users(self, tensor: tf.Tensor) -> list[str]:
+        """The types of what uses a tensor; TensorFlow takes out what only hands several tensors on."""
+        found = []
+        for user in {op.name: op for op in tensor.consumers() if op.name in self._live}.values():
+            handed_on = user.outputs if user.type == "IdentityN" else [None] * len(user.inputs)
+            for given, same in zip(user.inputs, handed_on, strict=True):
+                if given.name == tensor.name:
+                    found += [user.type] if same is None else self._users(same)
+        return found
+
     def _is_link(self, tensor: tf.Tensor) -> bool:
-        users = [user.type for user in tensor.consumers() if user.name in self._live]
+        users = self._users(tensor)
         if tensor.op.type in self.LINKS:
             return len(users) < 2
         return bool(users) and self.FUSED.get(tensor.op.type, frozenset()).issuperset(users)
