@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
@@ -146,7 +147,12 @@ class GraphReader(_Following):
 
     def reachable(self, tensor: Any) -> bool:
         # Inside a loop or a branch a tensor belongs to a graph of its own, and cannot be read outside it.
-        return tf.is_symbolic_tensor(tensor) and tensor.graph is self._graph
+        return tf.is_symbolic_tensor(tensor) and tensor.graph is self._graph and not self._is_of_one_element(tensor)
+
+    def _is_of_one_element(self, tensor: tf.Tensor) -> bool:
+        """Whether `tf.vectorized_map` tries its function out here, on one element, before it makes one for all."""
+        scopes = [re.sub(r"_\d+$", "", scope) for scope in tensor.op.name.split("/")]
+        return scopes.count("loop_body") > scopes.count("pfor")
 
     def merged(self, gradients: list[Any]) -> list[Any]:
         if tf.distribute.get_strategy().num_replicas_in_sync == 1:

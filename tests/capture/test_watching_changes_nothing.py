@@ -29,6 +29,7 @@ CORE = [
     "vision: spectral normalization",
     "structure: tensors handed on",
     "structure: loop and branch",
+    "structure: vectorized map",
 ]
 
 
