@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -134,11 +135,20 @@ def _run(trial_id: str, task: training.Trial, fit: Any) -> tuple[Any, dict[str, 
     from distributed import get_worker
 
     worker = get_worker()
+    _leave_the_random_state_to_the_trial()
     with tempfile.TemporaryDirectory(prefix="kregtools-") as name:
         directory = Path(name)
         result = training.run(task, directory, fit, lambda *told: worker.log_event(TOPIC, (trial_id, *told)))
         files = [path for path in directory.rglob("*") if path.is_file()]
         return result, {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def _leave_the_random_state_to_the_trial() -> None:
+    """Gives Dask a generator of its own: its other threads, as they connect anew, would draw from the seeded one."""
+    own = random.Random()
+    for name, module in tuple(sys.modules.items()):
+        if name.startswith(("distributed.", "tornado.")) and getattr(module, "random", None) is random:
+            module.random = own  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _outcome(future: Any, directory: Path) -> Any:
