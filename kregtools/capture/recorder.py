@@ -288,8 +288,8 @@ class Recorder:
 
     def _off_scale(self, name: Any, value: Any) -> Any:
         if isinstance(name, tuple):
-            parts = zip(name, ops.unstack(value, len(name)), strict=True)
-            return ops.stack([self._off_scale(each, part) for each, part in parts])
+            parts: Any = ops.unstack(value, len(name))
+            return ops.stack([self._off_scale(each, part) for each, part in zip(name, parts, strict=True)])
         return _divided(value, self._scale) if name in ("gradient_norm", "gradient_rms") else value
 
     def _in_forward_order(self) -> list[Tap]:
