@@ -2,8 +2,8 @@
 
     python benchmarks/faults/onset.py [--seeds 0 1 2 3 4]
 
-The diagnosis sees training and validation data alone, a few hundred rows. The truth is the epoch with the lowest loss
-on thousands of other rows (digits: the 1,297 that are left).
+The diagnosis sees training and validation data alone, 100 to 1,000 rows each. The truth is the epoch with the lowest
+loss on thousands of other rows (digits: the 1,297 that are left).
 
 - within 2: runs whose onset is within two epochs of the truth;
 - off: epochs between the two, median and largest;
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import keras
 import numpy as np
-from data import classes, digits, moons
+from data import Split, classes, digits, moons
 from programs import mlp
 
 from kregtools.callbacks import HealthMonitor
@@ -33,9 +33,9 @@ TEST = 10_000
 
 
 class Case(NamedTuple):
-    """Rows for training and validation; the data come as `Split.x` and `Split.x_val`, the latter is what is left."""
+    """How many of the rows are for training and validation, the others being for the test, and what is trained."""
 
-    data: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    data: Callable[[int], Split]
     training: int
     validation: int
     model: Callable[[], keras.Model]
@@ -57,23 +57,16 @@ class TestLoss(keras.callbacks.Callback):
         self.losses.append(float(-np.mean(np.log(np.maximum(of_label, 1e-7)))))
 
 
-def shuffled(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    data = digits(seed)
-    return np.concatenate([data.x, data.x_val]), np.concatenate([data.y, data.y_val])
+def noisy_classes(seed: int) -> Split:
+    return classes(seed, rows=TEST + 2000, flipped=0.2)
 
 
-def noisy_classes(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    data = classes(seed, rows=TEST + 2000, flipped=0.2)
-    return np.concatenate([data.x, data.x_val]), np.concatenate([data.y, data.y_val])
-
-
-def noisy_moons(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    data = moons(seed, rows=TEST + 2000, noise=0.4)
-    return np.concatenate([data.x, data.x_val]), np.concatenate([data.y, data.y_val])
+def noisy_moons(seed: int) -> Split:
+    return moons(seed, rows=TEST + 2000, noise=0.4)
 
 
 CASES = {
-    "100 digits": Case(shuffled, 100, 400, lambda: mlp(hidden=(256, 256)), 1e-3, 80),
+    "100 digits": Case(digits, 100, 400, lambda: mlp(hidden=(256, 256)), 1e-3, 80),
     "classes, a fifth of the labels wrong": Case(noisy_classes, 300, 300, lambda: mlp(20, (128, 128), 2), 1e-3, 40),
     "the same, more rows": Case(noisy_classes, 1000, 1000, lambda: mlp(20, (256, 256), 2), 1e-3, 25),
     "the same, a tenth of the rate": Case(noisy_classes, 300, 300, lambda: mlp(20, (128, 128), 2), 1e-4, 150),
@@ -85,7 +78,8 @@ def run(case: Case, seed: int) -> tuple[float | None, np.ndarray]:
     """The epoch named, counted from 1, and the test loss by epoch."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
-    x, y = case.data(seed)
+    data = case.data(seed)
+    x, y = np.concatenate([data.x, data.x_val]), np.concatenate([data.y, data.y_val])
     end = case.training + case.validation
     model, monitor, test = case.model(), HealthMonitor(verbose=0), TestLoss(x[end:], y[end:])
     model.compile(keras.optimizers.Adam(case.rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
