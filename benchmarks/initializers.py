@@ -139,16 +139,15 @@ def propagate(network: Deep, activation: str, keep: float, seed: int, names: lis
     noisy, quiet = (deep_model(network, activation, rate) for rate in (1 - keep, 0.0))
     rng = np.random.default_rng(seed)
     seen, fresh = (rng.normal(size=(network.rows, *network.shape)).astype("float32") for _ in range(2))
-    for name in names:
-        x = seen if name == "lsuv, seen" else fresh
+    for name, before in zip(names, ["", *names], strict=False):
         if name in STATIC:
             draw(noisy, STATIC[name], seed)
         elif name == "lsuv, as published":
             kregtools.lsuv(quiet, seen, seed=seed)
             noisy.set_weights(quiet.get_weights())
-        else:
+        elif (before, name) != ("lsuv, seen", "lsuv"):  # The same weights, on other data.
             kregtools.lsuv(noisy, seen, std=4.0 if name == "lsuv, std=4" else 1.0, seed=seed)
-        yield name, ratio(noisy, x)
+        yield name, ratio(noisy, seen if name == "lsuv, seen" else fresh)
 
 
 def propagation(table: Table, draws: int, only: str | None, names: list[str]) -> None:

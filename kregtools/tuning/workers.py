@@ -144,11 +144,16 @@ def _run(trial_id: str, task: training.Trial, fit: Any) -> tuple[Any, dict[str, 
 
 
 def _leave_the_random_state_to_the_trial() -> None:
-    """Gives Dask a generator of its own: its other threads, as they connect anew, would draw from the seeded one."""
-    own = random.Random()
+    """Gives Dask a generator of its own: its other threads would draw from the one that is seeded for the trial."""
+    own, shared = random.Random(), random.seed.__self__
     for name, module in tuple(sys.modules.items()):
-        if name.startswith(("distributed.", "tornado.")) and getattr(module, "random", None) is random:
-            module.random = own  # pyright: ignore[reportAttributeAccessIssue]
+        if name.partition(".")[0] not in ("dask", "distributed", "tornado"):
+            continue
+        for attribute, value in tuple(vars(module).items()):
+            if value is random:
+                setattr(module, attribute, own)
+            elif getattr(value, "__self__", None) is shared:  # `from random import randint`
+                setattr(module, attribute, getattr(own, value.__name__))
 
 
 def _outcome(future: Any, directory: Path) -> Any:
