@@ -279,9 +279,10 @@ class FitDiagnosis(keras.callbacks.Callback):
         return Outlets(outlets)
 
     def _last_step(self, epoch: int) -> int:
-        optimizer = self.model.optimizer
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         if optimizer is not None and optimizer.built:
-            before: Any = keras.ops.subtract(optimizer.iterations, 1)
+            # Of batches; where gradients are accumulated, `iterations` counts updates.
+            before: Any = keras.ops.subtract(optimizer._iterations, 1)
             return int(before)
         return (epoch + 1) * (self.params.get("steps") or 1) - 1
 

@@ -137,6 +137,11 @@ class HealthMonitor(FitDiagnosis):
         self._add_samples()
         super()._end_epoch(epoch, logs)
 
+    def _last_step(self, epoch: int) -> int:
+        # A train step of the user's own may call several optimizers, or one several times.
+        counted = self._capture is not None and self._capture.steps > 0
+        return self._capture.last_step if counted else super()._last_step(epoch)
+
     def _add_samples(self) -> None:
         if self._capture is not None:
             self._take_samples(self._capture)
@@ -153,7 +158,7 @@ class HealthMonitor(FitDiagnosis):
         else:
             watching = {"taps": True, "exact": capture.exact, "coverage": capture.coverage}
             if watching != self.record.facts.get("watching"):
-                self.record.add_facts({"watching": watching})
+                self.record.add_facts({"watching": watching, "weighted": capture.weighted})
 
     def _judge_logs_alone(self, why: str) -> None:
         self._stop_watching()

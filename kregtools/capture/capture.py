@@ -121,6 +121,8 @@ class Capture:
         current = model.train_function
         while isinstance(current, Dispatcher) and current.is_stale(model):
             current = current.plain
+        if current is None:  # in a loop of the user's own, which calls no train function
+            return
         if not isinstance(current, Dispatcher):
             current = model.train_function = Dispatcher(current, model)
         if self not in current.captures:
@@ -152,7 +154,8 @@ class Capture:
         last = self._last()
         if not self._schedule.due(last, self._share):
             return False
-        every = getattr(self.model.optimizer, "gradient_accumulation_steps", None)
+        optimizer = self.model.optimizer
+        every = getattr(getattr(optimizer, "inner_optimizer", optimizer), "gradient_accumulation_steps", None)
         if not every or (self._first_step + last + 1) % every == 0 or self._waited >= every:
             self._waited = 0
             return True
@@ -214,6 +217,17 @@ class Capture:
     def seconds(self) -> float:
         """Time spent in sampled steps beyond what plain ones take, tracing included; NaN if it cannot be told."""
         return self._tracing + self._recurring()
+
+    @property
+    def last_step(self) -> int:
+        """The global step that was run last, sampled or not."""
+        return self._first_step + self.steps - 1
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the rows of the sampled batches have weights."""
+        found = (sampler.coverage for sampler in self._watching.values())
+        return any(coverage is not None and coverage.weighted for coverage in found)
 
     @property
     def coverage(self) -> list[dict[str, Any]]:

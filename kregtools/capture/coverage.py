@@ -17,13 +17,23 @@ class Coverage:
     Args:
         model: The model that is watched.
         details: Whether the gradients of activations are asked for.
+
+    Attributes:
+        weighted: Whether the rows of the batch have weights.
     """
+
+    weighted = False
 
     def __init__(self, model: keras.Model, details: bool) -> None:
         self._model, self._details = model, details
         self._watched: dict[str, list[str]] = {}
         self._reasons: dict[str, list[str]] = {}
         self._expected: dict[str, bool] = {}
+        self._called: set[str] = set()
+
+    def called(self, layer: str) -> None:
+        """Notes that the layer is called in the step."""
+        self._called.add(layer)
 
     def seen(self, layer: str, what: str) -> None:
         """Notes that something of the layer is watched: its activation, a gradient, a variable."""
@@ -75,7 +85,7 @@ class Coverage:
         reasons = []
         if is_cell:
             reasons.append("its activation: it runs inside the loop of a recurrent layer")
-        elif "activation" not in watched and name not in self._reasons:
+        elif name not in self._called:
             reasons.append("it is not called in the training step")
         if "activation" in watched and GRADIENT not in watched:
             reasons.append(self._without_gradient(name))

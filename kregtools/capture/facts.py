@@ -7,6 +7,7 @@ Nothing here builds or calls the model, creates a variable or draws a number. Fa
 from __future__ import annotations
 
 import contextlib
+import functools
 import platform
 import re
 import sys
@@ -79,7 +80,25 @@ def activation_name(layer: Any) -> str | None:
     for kind, name in ACTIVATIONS.items():
         if isinstance(layer, kind):
             return name
-    return getattr(getattr(layer, "activation", None), "__name__", None)
+    return _function_name(getattr(layer, "activation", None))
+
+
+def ends_in_activation(layer: keras.Layer) -> bool:
+    """Whether what is called the layer's activation is the last that it does, as in Keras' own layers.
+
+    In a recurrent layer it is applied in the cell, in a layer of the user's own it may be anywhere.
+    """
+    owner = next(kind for kind in type(layer).__mro__ if "call" in vars(kind))
+    last = getattr(layer, "axis", -1) == -1 or not isinstance(layer, keras.layers.Softmax)
+    return owner.__module__.startswith("keras.") and last and not isinstance(layer, keras.layers.RNN)
+
+
+def _function_name(activation: Any) -> str | None:
+    if isinstance(activation, keras.Layer):
+        return activation_name(activation) or type(activation).__name__
+    if isinstance(activation, functools.partial):
+        return _function_name(activation.func)
+    return None if activation is None else getattr(activation, "__name__", type(activation).__name__)
 
 
 def is_relu(layer: keras.Layer) -> bool:

@@ -124,7 +124,7 @@ class FrameReader(Reader):
     def reachable(self, tensor: Any) -> bool:
         return get_opaque_trace_state() == self._where
 
-    def follow(self, tensor: Any, tell: Callable[[Any], None]) -> Any:
+    def follow(self, tensor: Any, tell: Callable[[Any], None], layer: keras.Layer) -> Any:
         # The gradient of an activation whose logits the loss uses would be zero, as it is not used.
         if not self.inside or getattr(tensor, "_keras_logits", None) is not None:
             return tensor

@@ -15,7 +15,7 @@ from keras.src.backend.common.masking import get_keras_mask
 
 from kregtools.capture import data, reduce, sums
 from kregtools.capture.coverage import Coverage
-from kregtools.capture.facts import activation_name, is_relu
+from kregtools.capture.facts import activation_name, ends_in_activation, is_relu
 from kregtools.capture.names import cells, layer_names, variable_names
 
 Key = tuple[str, str, str]
@@ -53,8 +53,8 @@ class Reader:
         """The statistics of tensors that were read."""
         return how(*tensors)
 
-    def follow(self, tensor: Any, tell: Callable[[Any], None]) -> Any:
-        """Asks that `tell` be called with the gradient of the tensor; returns what to use in its place."""
+    def follow(self, tensor: Any, tell: Callable[[Any], None], layer: keras.Layer) -> Any:
+        """Asks that `tell` be called with the gradient of the layer's output; returns what to use in its place."""
         return tensor
 
     def taps(self) -> contextlib.AbstractContextManager[Any]:
@@ -72,11 +72,16 @@ class Reader:
 
 @dataclass
 class Tap:
-    """A tensor of the step, how it is reduced, and the statistics once it is."""
+    """A tensor of the step, how it is reduced, and the statistics once it is.
+
+    Attributes:
+        covers: What is watched once it is reduced.
+    """
 
     layer: str
     tensor: str
     compute: Callable[[], Statistics]
+    covers: str
     scaled: bool = False
     found: Statistics | None = None
 
@@ -116,7 +121,8 @@ class Recorder:
     def data_given(self, batch: Any) -> None:
         """The batch that the step is about to be trained on."""
         with self.noting_failure("", "its input"):
-            x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            x, _, weights = keras.utils.unpack_x_y_sample_weight(batch)
+            self.coverage.weighted = weights is not None
             self._note_inputs(x)
 
     def layer_called(self, layer: keras.Layer, outputs: Any) -> Any:
@@ -181,6 +187,7 @@ class Recorder:
         if name is None or id(layer) in self._cells or isinstance(layer, keras.Model):
             return outputs
         self._calls[name] += 1
+        self.coverage.called(name)
         called = name if self._calls[name] == 1 else f"{name}#{self._calls[name] - 1}"
         flat = tree.flatten(outputs)
         used = [
@@ -200,29 +207,34 @@ class Recorder:
         mask = get_keras_mask(tensor)
         mask = mask if mask is not None and self._reachable(mask) else None
         rows = None if self.details or mask is not None else sums.enough_rows(tensor.shape)
-        self._tap(called, tensor_name, self._of_activation(layer, tensor_name), tensor, mask, rows=rows)
-        self.coverage.seen(name, "activation")
+        how = self._of_activation(layer, tensor_name)
+        self._tap(called, tensor_name, how, tensor, mask, rows=rows, covers="activation")
         if not self.details:
             return tensor
         fused = getattr(tensor, "_keras_logits", None) is not None
         self.coverage.expects_gradient(name, fused)
-        return self.reader.follow(tensor, lambda gradient: self._note_gradient(name, called, tensor_name, gradient))
+
+        def tell(gradient: Any) -> None:
+            self._note_gradient(name, called, tensor_name, gradient)
+
+        return self.reader.follow(tensor, tell, layer)
 
     def _of_activation(self, layer: keras.Layer, tensor: str) -> _OfActivation:
-        # The activation of a recurrent layer is applied inside its cell, not to its output.
-        kind = None if isinstance(layer, keras.layers.RNN) else activation_name(layer)
+        if not ends_in_activation(layer):
+            return _OfActivation(self.details, None, fires=False)
+        kind = activation_name(layer)
         saturated = kind if kind in reduce.saturation else None
         return _OfActivation(self.details, saturated, fires=tensor == "activation" and is_relu(layer))
 
     def _note_gradient(self, name: str, called: str, tensor_name: str, gradient: Any) -> None:
         with self.noting_failure(name):
-            self._tap(called, tensor_name, reduce.gradient, gradient, scaled=True)
-            self.coverage.seen(name, "activation gradient")
+            self._tap(called, tensor_name, reduce.gradient, gradient, scaled=True, covers="activation gradient")
 
     def _note_inputs(self, x: Any) -> None:
         if self.details and not self._inputs_seen:
             self._inputs_seen = True
-            self._tap_each("input", x, data.inputs)
+            for name, tensor in _named("input", x):
+                self._tap_data(name, data.inputs, tensor)
 
     def _note_loss(self, model: keras.Model, loss: Any, y: Any, y_pred: Any) -> None:
         if self._loss_seen or not self._reachable(loss):
@@ -231,15 +243,14 @@ class Recorder:
         self._tap("", "loss", reduce.loss if self.details else sums.loss, loss)
         if self.details:
             self._tap("", "loss", reduce.penalty, *model.losses)
-            self._tap_each("output", y_pred, data.outputs)
-            self._tap_each("target", _by_output(model, y, y_pred), data.targets, y_pred)
+            for name, output in _named("output", y_pred):
+                self._tap_data(name, data.outputs, output)
+            for name, target, output in _paired(_by_output(model, y, y_pred), y_pred):
+                self._tap_data(name, data.targets, target, output)
 
-    def _tap_each(self, kind: str, structure: Any, how: Callable[..., Statistics], beside: Any = None) -> None:
-        tensors = _named(kind, structure)
-        others = [(other,) for _, other in _named(kind, beside)] if beside is not None else [()] * len(tensors)
-        for (name, tensor), other in zip(tensors, others, strict=False):
-            with self.noting_failure("", f"its {name}"):
-                self._tap("", name, how, tensor, *other)
+    def _tap_data(self, name: str, how: Callable[..., Statistics], *tensors: Any) -> None:
+        with self.noting_failure("", f"its {name}"):
+            self._tap("", name, how, *tensors)
 
     def _note_step(self, variables: Any, gradients: Any, before: Any, after: Any, scale: Any) -> None:
         self._scale = scale if self._scale is None else self._scale
@@ -252,7 +263,6 @@ class Recorder:
                 self.coverage.missed(layer, f"no gradient reaches its {name}")
             else:
                 self._tap(layer, name, _OfGradient(self.details), gradient, scale)
-                self.coverage.seen(layer, name)
             if self.details:
                 self._tap(layer, name, reduce.update, old, new)
 
@@ -264,23 +274,26 @@ class Recorder:
         *arguments: Any,
         scaled: bool = False,
         rows: int | None = None,
+        covers: str = "",
     ) -> None:
         def compute() -> Statistics:
             read = [argument if argument is None else self.reader.read(argument, rows) for argument in arguments]
             return self.reader.reduced(how, *read)
 
-        tap = Tap(layer, tensor, compute, scaled)
+        tap = Tap(layer, tensor, compute, covers or tensor, scaled)
         if self.reader.at_once:
             with self.quiet():
-                tap.found = compute()
+                self._reduce(tap)
         self.taps.append(tap)
-        if not layer:
-            self.coverage.seen("", tensor)
+
+    def _reduce(self, tap: Tap) -> None:
+        tap.found = tap.compute()
+        self.coverage.seen(tap.layer.split("#")[0], tap.covers)
 
     def _unscaled(self, tap: Tap) -> Statistics:
         if tap.found is None:
             with self.noting_failure(tap.layer.split("#")[0], f"its {tap.tensor}"):
-                tap.found = tap.compute()
+                self._reduce(tap)
         found = tap.found or {}
         if tap.scaled and self._scale is not None:
             return {name: self._off_scale(name, value) for name, value in found.items()}
@@ -309,6 +322,7 @@ class _OfActivation:
     fires: bool
 
     def __call__(self, x: Any, mask: Any) -> Statistics:
+        mask = None if mask is None else _fitted(mask, x)
         if self.details:
             found: Statistics = {**reduce.activation(x, self.saturated, mask), **reduce.magnitudes(x, mask)}
         else:
@@ -333,10 +347,39 @@ class _OfGradient:
 
 def _named(kind: str, structure: Any) -> list[tuple[str, Any]]:
     """The tensors of a structure, named `kind` where there is one, else `kind:name` or `kind:index`."""
-    found = [(path, tensor) for path, tensor in tree.flatten_with_path(structure) if _is_tensor(tensor)]
+    found = _by_path(structure)
     if len(found) == 1:
-        return [(kind, found[0][1])]
-    return [(":".join([kind, *(str(part) for part in path)]), tensor) for path, tensor in found]
+        return [(kind, *found.values())]
+    return [(":".join([kind, *path]), tensor) for path, tensor in found.items()]
+
+
+def _paired(y: Any, y_pred: Any) -> list[tuple[str, Any, Any]]:
+    """Targets with their outputs, which are at the same place of the two structures; not every output has one."""
+    targets, outputs = _by_path(y), _by_path(y_pred)
+    if len(targets) == 1 == len(outputs):
+        return [("target", *targets.values(), *outputs.values())]
+    return [(":".join(["target", *path]), target, outputs[path]) for path, target in targets.items() if path in outputs]
+
+
+def _by_path(structure: Any) -> dict[tuple[str, ...], Any]:
+    paths = tree.flatten_with_path(structure)
+    return {tuple(str(part) for part in path): tensor for path, tensor in paths if _is_tensor(tensor)}
+
+
+def _fitted(mask: Any, x: Any) -> Any:
+    """The mask, or `None` or all true where the layer has handed on the one of an input of another length."""
+    axes = len(mask.shape)
+    if axes > len(x.shape) or any(
+        None not in pair and pair[0] != pair[1] for pair in zip(mask.shape, x.shape[:axes], strict=True)
+    ):
+        return None
+    dynamic = [axis for axis in range(1, axes) if None in (mask.shape[axis], x.shape[axis])]
+    if not dynamic:
+        return mask
+    shape: Any = ops.shape(x)[:axes]
+    given: Any = ops.shape(mask)
+    fits = ops.all(ops.stack([ops.equal(given[axis], shape[axis]) for axis in dynamic]))
+    return ops.cond(fits, lambda: ops.cast(mask, "bool"), lambda: ops.ones(shape, "bool"))
 
 
 def _by_output(model: Any, y: Any, y_pred: Any) -> Any:

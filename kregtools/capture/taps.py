@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from kregtools.capture.names import named_layers
 from kregtools.capture.recorder import Recorder
 
 _listening = threading.local()
@@ -67,12 +68,12 @@ def replaced(owner: Any, name: str, make: Callable[[Any, Any], Any]) -> Iterator
 
 
 def optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
-    """The model's optimizer and those that a custom train step keeps beside it."""
-    found = {id(model.optimizer): model.optimizer} if model.optimizer is not None else {}
+    """The model's optimizer, those that a custom train step keeps beside it, and those of models in it."""
+    inner = (layer for _, layer in named_layers(model) if isinstance(layer, keras.Model))
+    kept = [model.optimizer, *(each.optimizer for each in inner if each.compiled)]
     for value in vars(model).values():
-        if isinstance(value, keras.optimizers.Optimizer):
-            found.setdefault(id(value), value)
-    return list(found.values())
+        kept += value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
+    return list({id(each): each for each in kept if isinstance(each, keras.optimizers.Optimizer)}.values())
 
 
 def loss_scale(optimizer: Any) -> Any:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kregtools.capture.host import random_state_kept
+from kregtools.capture.host import random_state_kept, unheard
 from kregtools.capture.names import named_layers
 from kregtools.capture.recorder import Layout, Recorder
 from kregtools.capture.sampler import EagerSampler, Payload, Sample, Sampler, timed
@@ -31,7 +31,7 @@ def reason_not_to_watch(model: keras.Model) -> str | None:
         return "it is trained with a parameter server, whose steps run elsewhere"
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return "it is trained by several workers, each of which sees its own part"
-    if strategy.num_replicas_in_sync > 1 and model.run_eagerly:
+    if strategy.num_replicas_in_sync > 1 and (model.run_eagerly or tf.config.functions_run_eagerly()):
         return "it is trained eagerly on several replicas"
     return None
 
@@ -44,7 +44,7 @@ def sampler(model: keras.Model, details: bool, every_step: bool) -> Sampler:
         details: Whether the samples are detailed ones.
         every_step: Whether no step is left to the model's own function.
     """
-    if model.run_eagerly:
+    if model.run_eagerly or tf.config.functions_run_eagerly():
         return EagerSampler(model, EagerReader, details)
     return GraphSampler(model, details, every_step)
 
@@ -74,14 +74,15 @@ class GraphSampler(Sampler):
         self._layouts: list[Layout] = []
         self._outbox = _outbox(model)
         self._runs, self._traces = 0, 0
-        self._next_check, self._spec = 1, None
-        self._prepared = False
+        self._next_check, self._spec = 1, _UNSEEN
         self._in_place = True
         self._why_unchecked: str | None = None
         self._why_not: str | None = None
         _build_optimizer(model)  # not sooner: other callbacks may have frozen layers when the fit began
         try:
-            self._function = _make_train_function(model, self._train_step(model.train_step))
+            # A `tf.function` of its own would hide what happens in it, and be traced with our taps in place.
+            train_step = getattr(model.train_step, "python_function", model.train_step)
+            self._function = _make_train_function(model, self._train_step(train_step))
         except Exception as error:  # an overridden `make_train_function` can do anything
             raise NotWatchable(_failed("making a second train function", error)) from error
 
@@ -93,21 +94,19 @@ class GraphSampler(Sampler):
 
     def __call__(self, plain: Callable[..., Any], *args: Any) -> Sample:
         traces = self._traces
-        if not self._prepared:
-            self._prepared = True
-            self._why_unchecked = self._prepare(*args)
-        rehearse = self._why_unchecked is None and (self._is_to_check(args[0]) or not self._in_place)
+        spec = getattr(args[0], "element_spec", None) if args else None
+        if spec is not self._spec and spec != self._spec:
+            self._runs, self._next_check = 0, 1
+            self._why_unchecked = self._prepare(plain, *args)
+        self._spec = spec
+        rehearse = self._why_unchecked is None and (self._is_to_check() or not self._in_place)
         sample = self._rehearse(plain, args[0]) if rehearse else self._sample(self._function(*args))
         return sample._replace(traced=self._traces > traces)
 
     # ---- private
 
-    def _is_to_check(self, iterator: Any) -> bool:
+    def _is_to_check(self) -> bool:
         """Whether this is the first, second, 16th, 128th, … sample since the function was traced."""
-        spec = iterator.element_spec
-        if spec is not self._spec and spec != self._spec:
-            self._runs, self._next_check = 0, 1
-        self._spec = spec
         self._runs += 1
         if self._runs < self._next_check:
             return False
@@ -158,28 +157,40 @@ class GraphSampler(Sampler):
         values = watched["values"] if self._outbox is None else self._outbox.value()
         return Sample(result["logs"], Payload(self._layouts, watched["layout"], values))
 
-    def _prepare(self, *args: Any) -> str | None:
+    def _prepare(self, plain: Callable[..., Any], *args: Any) -> str | None:
         """Traces the second function; returns why it cannot be rehearsed, `None` if it can."""
         replicas = self._model.distribute_strategy.num_replicas_in_sync
         if replicas > 1:
             return f"there are {replicas} replicas"
-        function = _compiled(self._function)
-        if function is None or not isinstance(args[0], tf.data.Iterator):
+        function, own = _compiled(self._function), _compiled(plain)
+        if function is None or own is None or not isinstance(args[0], tf.data.Iterator):
             return "its train function is not the one Keras makes"
-        with random_state_kept():
+        is_new = own.experimental_get_tracing_count() == 0
+        # First the model's own: what a trace creates for good is to come from the draws that it would come from.
+        self._traced(own, *args)
+        with random_state_kept(), unheard():
             graph = self._traced(function, *args).graph
         self._variables = [variable for variable in graph.variables if variable is not self._outbox]
         nodes = [*graph.as_graph_def().node, *_inner_nodes(graph)]
+        if any(node.op.startswith("DebugNumericSummary") for node in nodes):
+            raise NotWatchable(
+                "`tf.debugging.enable_check_numerics` is on, and would end the run at a statistic that is not finite. "
+                "Call `tf.debugging.disable_check_numerics()`: what is not finite is found all the same"
+            )
         if any(node.attr["seed2"].i or node.attr["seed"].i for node in nodes if "seed2" in node.attr):
-            if not self._covers_all:
-                raise NotWatchable(
-                    "it draws from `tf.random`, whose numbers would change: there, each of two functions has a "
-                    "stream of its own. Use `keras.random`, or `sample_every=1`"
-                )
-            self.every_step = True
+            self._check_random(is_new)
             return "it draws from `tf.random`"
-        effects = sorted({node.op for node in nodes if _has_effects(node.op)})
+        effects = sorted({node.op for node in nodes if _has_effects(node.op)} | _other_iterators(graph))
         return f"it has effects that cannot be undone ({', '.join(effects)})" if effects else None
+
+    def _check_random(self, is_new: bool) -> None:
+        """Numbers of `tf.random` stay what they are only where one function draws them all."""
+        why = "it draws from `tf.random`, whose numbers would change: there, each of two functions has its own stream"
+        if not self._covers_all:
+            raise NotWatchable(f"{why}. Use `keras.random`, or `sample_every=1`")
+        if not (is_new or self.every_step):
+            raise NotWatchable(f"{why}, and an earlier fit began one. Use `keras.random`, or one monitor for all fits")
+        self.every_step = True
 
     def _traced(self, function: Any, *args: Any) -> Any:
         try:
@@ -213,6 +224,10 @@ class GraphSampler(Sampler):
         self._in_place = self._in_place and _same_bits((after, sample.result), results)
         seconds = time.perf_counter() - began - plain_seconds
         return Sample(logs, sample.payload, seconds, plain_seconds, why_not=why_not or sample.why_not)
+
+
+# Stands for the batches of a function that was not called yet.
+_UNSEEN = object()
 
 
 def _failed(what: str, error: Exception) -> str:
@@ -261,12 +276,19 @@ def _inner_nodes(graph: Any) -> list[Any]:
 # What cannot be done twice, or put back afterwards: state outside of variables, the world outside of TensorFlow.
 EFFECTS = re.compile(
     "(Eager)?PyFunc.*|Print.*|Write.*|.*Summary.*|.*Queue.*|(OrderedMap)?(Map)?(Uns|S)tage|Mutable.*|"
-    "LookupTable(Insert|Remove|Import).*|Barrier.*|.*Accumulator.*|Send|Recv|Collective.*|Nccl.*|Save.*|Timestamp"
+    "LookupTable(Insert|Remove|Import).*|Barrier.*|.*Accumulator.*|Send|Recv|Collective.*|Nccl.*|Save.*|Timestamp|"
+    "Anonymous.*Seed.*"
 )
 
 
 def _has_effects(op: str) -> bool:
     return EFFECTS.fullmatch(op) is not None
+
+
+def _other_iterators(graph: Any) -> set[str]:
+    """Iterators that the step holds itself, which a rehearsal would move on."""
+    captured = (str(outer) for outer, _ in graph.captures if outer.dtype == tf.resource)
+    return {"IteratorGetNext" for handle in captured if 'type="tensorflow::data::' in handle}
 
 
 def _next_batches(iterator: Any, count: int) -> list[Any]:

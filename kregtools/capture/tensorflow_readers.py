@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import keras
@@ -19,11 +20,11 @@ class _Following(Reader):
     """Asks a gradient tape for the gradients of activations, in the very backward pass of the step."""
 
     def __init__(self) -> None:
-        self._followed: list[tuple[Any, Callable[[Any], None]]] = []
+        self._followed: list[_Followed] = []
         self._open: list[Any] = []
 
-    def follow(self, tensor: Any, tell: Callable[[Any], None]) -> Any:
-        self._followed.append((tensor, tell))
+    def follow(self, tensor: Any, tell: Callable[[Any], None], layer: keras.Layer) -> Any:
+        self._followed.append(_Followed(tensor, tell, _ids(layer.trainable_variables)))
         return tensor
 
     def taps(self) -> contextlib.AbstractContextManager[Any]:
@@ -42,14 +43,29 @@ class _Following(Reader):
         return bool(self._followed) and outermost and trains and all(map(self.reachable, tf.nest.flatten(target)))
 
     def gradient(self, ask: Callable[[list[Any]], list[Any]], sources: list[Any]) -> list[Any]:
-        followed, self._followed = self._followed, []
-        found = ask([*sources, *(tensor for tensor, _ in followed)])
-        for (tensor, tell), gradient in zip(followed, found[len(sources) :], strict=True):
-            if gradient is None:
-                self._followed.append((tensor, tell))  # another tape may know it
-            else:
-                tell(gradient)
+        # Of two tapes, as in a GAN, a layer's gradient is that of the one by which it is trained.
+        trained = _ids(sources)
+        followed = [each for each in self._followed if not each.variables or each.variables & trained]
+        found = ask([*sources, *(each.tensor for each in followed)])
+        for each, gradient in zip(followed, found[len(sources) :], strict=True):
+            if gradient is not None:  # else another tape may know it
+                self._followed.remove(each)
+                each.tell(gradient)
         return found[: len(sources)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Followed:
+    """A layer's output, who is told of its gradient, and the variables that the layer trains."""
+
+    tensor: Any
+    tell: Callable[[Any], None]
+    variables: frozenset[int]
+
+
+def _ids(variables: Iterable[Any]) -> frozenset[int]:
+    """What tells variables apart, be they Keras' or TensorFlow's own."""
+    return frozenset(id(each._value if isinstance(each, keras.Variable) else each) for each in variables)
 
 
 @contextlib.contextmanager

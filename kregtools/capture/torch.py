@@ -43,7 +43,7 @@ class TensorReader(Reader):
     def read(self, tensor: Any, rows: int | None = None) -> Any:
         return super().read(tensor.detach(), rows)
 
-    def follow(self, tensor: Any, tell: Callable[[Any], None]) -> Any:
+    def follow(self, tensor: Any, tell: Callable[[Any], None], layer: keras.Layer) -> Any:
         if tensor.requires_grad:
             tensor.register_hook(lambda gradient: tell(gradient))
         return tensor
