@@ -10,7 +10,9 @@ import numpy as np
 
 from kregtools.record import Record
 from kregtools.record.targets import Targets
+from kregtools.symptoms import Symptom
 from kregtools.symptoms.capacity import REGRESSION as REGRESSION
+from kregtools.symptoms.evidence import layer_facts, output_layers
 
 
 def layers(record: Record) -> list[dict[str, Any]]:
@@ -19,8 +21,10 @@ def layers(record: Record) -> list[dict[str, Any]]:
 
 
 def hidden_layers(record: Record) -> list[dict[str, Any]]:
-    """The layers with a kernel, but for the last, which is the output."""
-    return [layer for layer in layers(record) if "kernel" in layer.get("weights", ())][:-1]
+    """The layers with a kernel, but for those that the outputs come from."""
+    last = output_layers(record)
+    named = [layer for name, layer in layer_facts(record).items() if name not in last]
+    return [layer for layer in named if "kernel" in (layer.get("weights") or ())]
 
 
 def drop_rates(record: Record) -> dict[str, float]:
@@ -53,24 +57,66 @@ def largest(values: np.ndarray) -> float:
     return float(finite.max()) if finite.size else float("nan")
 
 
+# What Keras sets most optimizers to; what a run set otherwise is kept when its model is compiled again.
+USUAL = {
+    **{"momentum": 0.0, "nesterov": False, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False},
+    **{"rho": 0.9, "centered": False, "weight_decay": None, "clipnorm": None, "global_clipnorm": None},
+    **{"clipvalue": None, "use_ema": False, "ema_momentum": 0.99, "gradient_accumulation_steps": None},
+}
+CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
+
+
+class Name(str):
+    """A name in code."""
+
+    __repr__ = str.__str__
+
+
 def compile_with(record: Record, **settings: object) -> str:
-    """The line that compiles the model again with other settings of its optimizer."""
+    """The line that compiles the model again with other settings of its optimizer; those not named stay as they are.
+
+    A schedule is replaced by a constant learning rate, and the line says so.
+    """
     facts = optimizer(record)
-    kept = {key: facts[key] for key in ("momentum", "nesterov") if facts.get(key)}
-    arguments = ", ".join(f"{key}={_plain(value)!r}" for key, value in {**settings, **kept}.items())
-    made = f"keras.optimizers.{facts.get('class') or 'Adam'}({arguments})"
-    return f"model.compile({made}, loss={loss_code(record)}, metrics=[...])"
+    kept = {name: facts.get(name) for name in USUAL if _plain(facts.get(name)) != USUAL[name]}
+    if settings.keys() & set(CLIPPING):  # Keras takes one of them
+        kept = {name: value for name, value in kept.items() if name not in CLIPPING}
+    given = {"learning_rate": facts.get("learning_rate"), **kept, **settings}
+    arguments = {name: _plain(value) for name, value in given.items() if value is not None}
+    schedule = (facts.get("schedule") or {}).get("class")
+    constant = schedule and not isinstance(arguments.get("learning_rate"), Name)
+    said = f"  # without its {schedule}, which may start from this rate" if constant else ""
+    made = f"keras.optimizers.{facts.get('class') or 'Adam'}({_listed(arguments)})"
+    return f"model.compile({made}, loss={loss_code(record)}, metrics=[...]){said}"
+
+
+def _listed(arguments: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
 
 
 def loss_code(record: Record) -> str:
     """The loss of the run as it is given to `compile`; the user's own variable for one that Keras does not have."""
     losses = record.facts.get("losses") or []
-    name = losses[0].get("name") if len(losses) == 1 else None
-    if name not in (*CATEGORICAL, *BINARY, *SPARSE, *REGRESSION):
+    if not _keras_loss(losses):
         return "loss"
-    if losses[0].get("from_logits"):
-        return f"keras.losses.{name.title().replace('_', '')}(from_logits=True)"
-    return f'"{name}"'
+    logits = {"from_logits": True} if losses[0].get("from_logits") else {}
+    return _loss_class(losses[0]["name"], logits) if logits else f'"{losses[0]["name"]}"'
+
+
+def row_losses(record: Record) -> str:
+    """The line that computes the loss of each row by itself."""
+    losses = record.facts.get("losses") or []
+    logits = {"from_logits": True} if losses and losses[0].get("from_logits") else {}
+    made = _loss_class(losses[0]["name"], {**logits, "reduction": None}) if _keras_loss(losses) else "loss"
+    return f"losses = {made}(y, model.predict(x))"
+
+
+def _keras_loss(losses: list[dict[str, Any]]) -> bool:
+    return len(losses) == 1 and losses[0].get("name") in (*CATEGORICAL, *BINARY, *SPARSE, *REGRESSION)
+
+
+def _loss_class(name: str, arguments: Mapping[str, object]) -> str:
+    return f"keras.losses.{name.title().replace('_', '')}({_listed(arguments)})"
 
 
 def _plain(value: object) -> object:
@@ -116,8 +162,8 @@ class Head:
         output: The name of the recorded tensor.
         target: The same of the targets.
         targets: What was seen of them.
-        kind: `"labels"` (class numbers for several units), `"one_hot"`, `"multi_label"`, `"binary"`, `"integers"`,
-            `"numbers"`, or `"unknown"`.
+        kind: `"labels"` (class numbers for several units), `"one_hot"`, `"multi_label"`, `"binary"` (two values),
+            `"integers"` (whole numbers, one a row), `"numbers"`, or `"unknown"`.
     """
 
     loss: str
@@ -160,7 +206,9 @@ def _kind(record: Record, name: str, targets: Targets, width: int) -> str:
         one = bool(np.allclose(sums[np.isfinite(sums)], 1.0, rtol=1e-4))
         return "one_hot" if one else "multi_label"
     whole = record.series("", name, "integer_fraction")
-    return "integers" if (whole[np.isfinite(whole)] == 1).all() and np.isfinite(whole).any() else "numbers"
+    if width > 1 or not np.isfinite(whole).any() or not (whole[np.isfinite(whole)] == 1).all():
+        return "numbers"
+    return "integers" if targets.shares is None else "binary"
 
 
 def fitting(head: Head) -> tuple[int, str, str]:
@@ -197,6 +245,16 @@ def accuracy(record: Record) -> float | None:
     named = [name for entry in record.logs[-1:] for name in entry if name.endswith(("accuracy", "acc"))]
     known = [record.logs[-1][name] for name in named if not name.startswith("val_")]
     return known[0] if known and np.isfinite(known[0]) else None
+
+
+# How many times the loss of a constant tells of other rows than those that were learned.
+ELSEWHERE = 2.0
+
+
+def unlearned(nothing: Symptom) -> tuple[float, float]:
+    """The best validation loss where nothing holds for validation, and how many times that of a constant it is."""
+    best = nothing.evidence["best_val_loss"]
+    return best, best / nothing.evidence["constant_loss"]
 
 
 def clipped(record: Record) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
+from kregtools.causes.evidence import row_losses
 from kregtools.causes.steps import training_rows
 from kregtools.record import Record, constant_loss, example
 from kregtools.symptoms import Symptom
@@ -85,12 +86,6 @@ class LabelNoise(CauseRule):
     def _named(self, record: Record, symptoms: Mapping[str, Symptom], reason: str) -> Cause:
         loss = (record.facts.get("losses") or [{}])[0].get("name") or ""
         smooth = loss in ("binary_crossentropy", "categorical_crossentropy")
-        named = "BinaryCrossentropy" if loss == "binary_crossentropy" else "CategoricalCrossentropy"
-        code = (
-            f"losses = keras.losses.{named}(reduction=None)(y, model.predict(x))"
-            if smooth
-            else ("losses = abs(y - model.predict(x).squeeze())")
-        )
         return self.found(
             symptoms,
             0.4,
@@ -99,6 +94,6 @@ class LabelNoise(CauseRule):
                 "Read the 50 rows with the highest loss: where their labels are wrong, mend or drop such rows. If "
                 "they are right, the inputs do not hold the answer, or the network is too small."
                 + (" `label_smoothing=0.1` in the loss keeps the network from learning noise." if smooth else ""),
-                f"{code}\nworst = keras.ops.argsort(losses)[-50:]",
+                f"{row_losses(record)}\nworst = keras.ops.argsort(losses)[-50:]",
             ),
         )

@@ -118,7 +118,7 @@ def _in_data(record: Record) -> tuple[str, Remedy] | None:
         Remedy(
             f"Drop the rows in which the {broken[0]} holds such values, or fill them in, with the mean of their "
             "feature for instance. The run should then stay finite.",
-            "x = numpy.where(numpy.isfinite(x), x, numpy.nanmean(x, axis=0))",
+            "x = np.where(np.isfinite(x), x, np.nanmean(x, axis=0, where=np.isfinite(x)))",
         ),
     )
 
