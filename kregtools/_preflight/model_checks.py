@@ -21,10 +21,11 @@ from kregtools.causes.wrong_output_units import WrongOutputUnits
 from kregtools.record import Record, constant_loss
 from kregtools.symptoms import CannotCheckError, SymptomRule
 from kregtools.symptoms.dead_relu import DeadRelu
-from kregtools.symptoms.evidence import consumers, layer_facts, output_layers, sources
+from kregtools.symptoms.evidence import layer_facts, output_layers
 from kregtools.symptoms.negative_loss import NegativeLoss
 from kregtools.symptoms.nonfinite import Nonfinite
 from kregtools.symptoms.saturated_activation import SaturatedActivation
+from kregtools.symptoms.zero_kernels import ends_a_branch
 
 # Logits of a Glorot kernel over standardized inputs have a variance of about 2, which costs a crossentropy about one
 # nat; predictions of a He-initialized network with such a variance cost a squared error 3 times that of the mean.
@@ -32,8 +33,6 @@ TIMES = {"categorical_crossentropy": 3.0, "sparse_categorical_crossentropy": 3.0
 TIMES_OTHERS = 10.0
 SPREAD = 0.01
 FADING = 1000.0
-# Layers with several inputs, of which the model's own input is none that has a name.
-MERGING = ("Add", "Average", "Concatenate", "Maximum", "Subtract")
 SURE = 0.9
 LEAST = 0.5
 FITTING = (WrongLoss(), WrongOutputActivation(), WrongOutputUnits(), WrongLabels())
@@ -201,22 +200,8 @@ def _kernels(record: Record) -> list[str]:
 
 def _degenerate(record: Record, name: str) -> bool:
     if _first(record, name, "kernel", "weight_norm") == 0:
-        return not _ends_a_branch(record, name)
+        return not ends_a_branch(record, name)
     return _first(record, name, "kernel", "unit_spread") < SPREAD
-
-
-def _ends_a_branch(record: Record, name: str) -> bool:
-    """Whether what the layer gives is joined with something else before the next kernel: zeros pass that on."""
-    facts, after, before = layer_facts(record), consumers(record), sources(record)
-    pending, seen = list(after.get(name, [])), set()
-    while pending:
-        follower = pending.pop()
-        if len(before.get(follower, [])) > 1 or facts.get(follower, {}).get("class") in MERGING:
-            return True
-        if follower not in seen and "kernel" not in facts.get(follower, {}).get("weights", ()):
-            pending += after.get(follower, [])
-        seen.add(follower)
-    return False
 
 
 def _first(record: Record, layer: str, tensor: str, statistic: str) -> float:
