@@ -51,6 +51,13 @@ def kernel_updates(record: Record) -> tuple[list[str], np.ndarray]:
     return record.matrix("kernel", "update_ratio")
 
 
+def sizes(record: Record, statistic: str) -> tuple[list[str], np.ndarray]:
+    """The rms or std of the outputs of layers; infinite where the outputs are finite and their squares are not."""
+    layers, values = record.matrix("activation", statistic)
+    finite = np.column_stack([record.series(layer, "activation", "nonfinite") == 0 for layer in layers] or [[]])
+    return layers, np.where(finite & ~np.isfinite(values), np.inf, values) if layers else values
+
+
 def largest(values: np.ndarray) -> float:
     """The largest finite value, NaN if there is none."""
     finite = values[np.isfinite(values)]

@@ -174,3 +174,31 @@ def test_another_optimizer_keeps_the_loss_as_it_was():
         "model.compile(keras.optimizers.Adam(learning_rate=0.001), "
         "loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=[...])"
     )
+
+
+# ---- bad_init
+
+
+def test_an_output_whose_square_overflows_is_large():
+    series = {
+        ("", "input", "rms"): [0.5] * 2,
+        **{("rnn", "activation", name): [float("nan")] * 2 for name in ("rms", "std")},
+        **{("top", "activation", name): [float("nan")] * 2 for name in ("rms", "std")},
+        **{(name, "activation", "nonfinite"): [0.0, 32.0] for name in ("rnn", "top")},
+    }
+    found = cause("bad_init", example(series=series), "nonfinite")
+    assert found.reason == (
+        "Before the first update the output of rnn is so large that its square overflows, with an input of about 0.5."
+    )
+    not_measured = {key: values for key, values in series.items() if key[2] != "nonfinite"}
+    assert named("bad_init", example(series=not_measured), "nonfinite") is None
+
+
+def test_an_initializer_is_enough_where_no_weights_were_measured():
+    hidden = {"name": "hidden", "class": "Dense", "units": 8, "weights": ["kernel"]}
+    facts = {"layers": [{**hidden, "kernel_initializer": {"class": "Zeros"}}, {**hidden, "name": "top"}]}
+    assert cause("bad_init", example(facts=facts), "no_learning").reason == (
+        "hidden starts from Zeros: no two units differ."
+    )
+    measured = {("hidden", "kernel", "weight_norm"): [1.0]}
+    assert named("bad_init", example(facts=facts, series=measured), "no_learning") is None
