@@ -212,8 +212,7 @@ def _kind(record: Record, name: str, targets: Targets, width: int) -> str:
         sums = record.series("", name, "mean") * width
         one = bool(np.allclose(sums[np.isfinite(sums)], 1.0, rtol=1e-4))
         return "one_hot" if one else "multi_label"
-    whole = record.series("", name, "integer_fraction")
-    if width > 1 or not np.isfinite(whole).any() or not (whole[np.isfinite(whole)] == 1).all():
+    if width > 1 or not targets.whole:
         return "numbers"
     return "integers" if targets.shares is None else "binary"
 

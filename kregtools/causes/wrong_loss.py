@@ -23,6 +23,7 @@ from kregtools.causes.evidence import (
 )
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
+from kregtools.symptoms.capacity import FEW_CLASSES
 
 BROKEN = {("", "loss", "nonfinite"): [0, 1]}
 # The targets for which a loss is defined.
@@ -35,8 +36,6 @@ RANGES = {
     **dict.fromkeys(("hinge", "squared_hinge", "categorical_hinge"), (-1.0, 1.0)),
 }
 ROUNDING = 1e-3
-# Digits, months and letters have fewer values; whole numbers that reach further are counts as often as classes.
-CLASSES = 30
 
 
 def _facts(loss: str, activation: str, units: int) -> dict[str, Any]:
@@ -147,7 +146,7 @@ def _doubtful(head: Head, classifies: bool) -> tuple[float, str] | None:
         )
     if loss in REGRESSION and kind == "binary" and (head.activation == "sigmoid" or classifies):
         return 0.7, f"The targets are two classes and the loss is {loss}; its gradient fades where it is most wrong."
-    if loss in REGRESSION and kind == "integers" and classifies and targets.high - targets.low < CLASSES:
+    if loss in REGRESSION and kind == "integers" and classifies and targets.high - targets.low < FEW_CLASSES:
         return 0.8, f"The targets are whole numbers, an accuracy is asked for, and the loss is {loss}."
     if loss in BINARY and kind == "one_hot" and head.activation == "softmax":
         confidence = 0.75 if (head.units or 0) > 2 else 0.4

@@ -47,6 +47,12 @@ class Targets:
         return bool(self._recorded)
 
     @property
+    def whole(self) -> bool:
+        """Whether all of them are whole numbers."""
+        fractions = self._series("integer_fraction")
+        return bool((fractions[np.isfinite(fractions)] == 1).all() and np.isfinite(fractions).any())
+
+    @property
     def as_wide_as_output(self) -> bool:
         """Whether `columns` holds the mean of each column."""
         return len(self.columns) > 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from kregtools.record import Record, example
 from kregtools.record.targets import targets_of
-from kregtools.symptoms.capacity import REGRESSION, out_of_reach, too_narrow
+from kregtools.symptoms.capacity import DIRECT, out_of_reach, too_narrow
 from kregtools.symptoms.curves import (
     lowest,
     require_constant_loss,
@@ -129,8 +129,8 @@ def _impossible(record: Record) -> str | None:
     paired = targets_of(record, record.facts.get("losses") or []) or []
     activations = [output.get("activation") for output in record.facts.get("outputs") or []]
     found = [
-        out_of_reach(activation, targets)
+        out_of_reach(activation, targets, loss.get("name"))
         for activation, (loss, targets) in zip(activations, paired, strict=False)
-        if loss.get("name") in REGRESSION and len(activations) == len(paired)
+        if loss.get("name") in DIRECT and len(activations) == len(paired)
     ]
     return next((reason for reason in found if reason), too_narrow(record))

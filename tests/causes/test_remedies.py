@@ -202,3 +202,72 @@ def test_an_initializer_is_enough_where_no_weights_were_measured():
     )
     measured = {("hidden", "kernel", "weight_norm"): [1.0]}
     assert named("bad_init", example(facts=facts, series=measured), "no_learning") is None
+
+
+# ---- wrong_output_activation
+
+
+@pytest.mark.parametrize(
+    "backend, layer, confidence",
+    [("tensorflow", "top", 0.3), ("jax", "top", 0.9), ("tensorflow", "flatten", 0.9), (None, "top", 0.9)],
+)
+def test_a_softmax_before_a_loss_of_logits_is_undone_on_tensorflow(backend, layer, confidence):
+    """Unless a layer comes after the activation."""
+    facts = {
+        "losses": [{"name": "categorical_crossentropy", "from_logits": True, "target": "target"}],
+        "outputs": [
+            {"tensor": "output", "target": "target", "shape": [None, 3], "activation": "softmax", "layer": layer}
+        ],
+        "layers": [
+            {"name": "top", "class": "Dense", "activation": "softmax"},
+            {"name": "flatten", "class": "Flatten", "activation": None},
+        ],
+        "versions": {"backend": backend},
+    }
+    found = cause("wrong_output_activation", example(facts=facts), "no_learning")
+    assert found.confidence == confidence
+    assert ("on TensorFlow Keras takes the values from before it" in found.reason) == (confidence < 0.5)
+
+
+def stacked(*activations: str | None, loss: str = "sparse_categorical_crossentropy") -> Record:
+    """A layer with a kernel, and after it layers that are an activation each."""
+    layers = [
+        {"name": f"layer_{index}", "class": "Activation" if index else "Dense", "activation": activation}
+        for index, activation in enumerate(activations)
+    ]
+    layers[0]["weights"] = ["kernel"]
+    output = {"tensor": "output", "target": "target", "shape": [None, 3], "layer": layers[-1]["name"]}
+    facts = {
+        "losses": [{"name": loss, "target": "target"}],
+        "outputs": [{**output, "activation": activations[-1]}],
+        "layers": layers,
+    }
+    return example(facts=facts)
+
+
+@pytest.mark.parametrize(
+    "activations, limited",
+    [
+        (("relu", "softmax"), "relu of layer_0"),
+        (("softmax", "softmax"), "softmax of layer_0"),
+        (("linear", "tanh", "softmax"), "tanh of layer_1"),
+        (("linear", "softmax"), None),
+        (("gelu", "softmax"), None),
+        (("softmax",), None),
+    ],
+)
+def test_a_softmax_by_itself_is_given_logits_of_any_size(activations, limited):
+    found = named("wrong_output_activation", stacked(*activations), "underfit")
+    if limited is None:
+        assert found is None
+        return
+    assert found is not None and found.confidence == 0.8
+    assert found.reason == f"What the last softmax is given went through the {limited} before."
+
+
+def test_a_sigmoid_cannot_give_what_a_hinge_loss_asks_for():
+    series = tensor(mean=0.5, std=0.5, min=0.0, max=1.0)
+    facts = counted(1, losses=[{"name": "hinge", "target": "target"}])
+    facts["outputs"] = [{**facts["outputs"][0], "activation": "sigmoid"}]
+    found = cause("wrong_output_activation", example(series=series, facts=facts), "underfit")
+    assert found.reason == "The targets range from -1 to 1, and sigmoid gives 0 to 1."
