@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kregtools.record import Record
+from kregtools.record import Record, constant_loss
 from kregtools.record.targets import Targets
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.capacity import REGRESSION as REGRESSION
@@ -261,6 +261,16 @@ def unlearned(nothing: Symptom) -> tuple[float, float]:
     """The best validation loss where nothing holds for validation, and how many times that of a constant it is."""
     best = nothing.evidence["best_val_loss"]
     return best, best / nothing.evidence["constant_loss"]
+
+
+# As of a network that has learned nothing, on training data.
+NOTHING = 0.95
+
+
+def never_better(record: Record, symptoms: Mapping[str, Symptom]) -> bool:
+    """Whether a network overfits whose validation loss was at no epoch better than a constant's."""
+    overfit, constant = symptoms.get("overfit"), constant_loss(record)
+    return overfit is not None and constant is not None and overfit.evidence["lowest_val_loss"] >= NOTHING * constant
 
 
 def clipped(record: Record) -> tuple[str, str]:

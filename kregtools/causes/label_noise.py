@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import row_losses
+from kregtools.causes.evidence import never_better, row_losses
 from kregtools.causes.steps import training_rows
 from kregtools.record import Record, constant_loss, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.evidence import data_loss
 
 ROOM = 0.5
+POSSIBLE, LIKELY = 0.4, 0.65
 SAME = 0.05
 PARAMETERS_A_ROW = 1.0
 PLATEAU = {"loss": [0.68, 0.62, 0.60, 0.60, 0.60, 0.60], "val_loss": [0.65, 0.61, 0.60, 0.60, 0.60, 0.60]}
@@ -30,7 +31,8 @@ class LabelNoise(CauseRule):
     """A share of the labels is noise.
 
     How it is told: either the network overfits, its best validation loss was still above half of what the best
-    constant prediction costs, and it ends above all of it: what was learned by heart is wrong for other rows. Or it
+    constant prediction costs, and it ends above all of it: what was learned by heart is wrong for other rows; surer
+    where it was never below 95 %, which is how labels begin that have nothing to do with their rows. Or it
     underfits at a level that training and validation share within 5 %, with a parameter for every row or more: a
     network of that size could have learned the rows by heart. Both are circumstantial: inputs that do not hold the
     answer look the same, and so does a network too small; the confidence is low.
@@ -60,9 +62,11 @@ class LabelNoise(CauseRule):
         numbers = symptoms["overfit"].evidence if "overfit" in symptoms else {"lowest_val_loss": 0.0}
         best, end = numbers["lowest_val_loss"], numbers.get("final_val_loss", 0.0)
         if best > ROOM * constant and end > constant:
+            alone = never_better(record, symptoms) and not {"no_generalization", "train_val_mismatch"} & set(symptoms)
             return self._named(
                 record,
                 symptoms,
+                LIKELY if alone else POSSIBLE,
                 f"The validation loss was at best {best / constant:.0%} of what the best constant prediction costs and "
                 f"ends at {end / constant:.0%}: what was learned by heart is wrong for other rows.",
             )
@@ -79,16 +83,17 @@ class LabelNoise(CauseRule):
         return self._named(
             record,
             symptoms,
+            POSSIBLE,
             f"Training and validation loss stand at {training:.3g} and {validation:.3g}, although {parameters:,} "
             f"parameters could learn {rows:,.0f} rows by heart.",
         )
 
-    def _named(self, record: Record, symptoms: Mapping[str, Symptom], reason: str) -> Cause:
+    def _named(self, record: Record, symptoms: Mapping[str, Symptom], confidence: float, reason: str) -> Cause:
         loss = (record.facts.get("losses") or [{}])[0].get("name") or ""
         smooth = loss in ("binary_crossentropy", "categorical_crossentropy")
         return self.found(
             symptoms,
-            0.4,
+            confidence,
             reason,
             Remedy(
                 "Read the 50 rows with the highest loss: where their labels are wrong, mend or drop such rows. If "

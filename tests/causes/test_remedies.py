@@ -271,3 +271,23 @@ def test_a_sigmoid_cannot_give_what_a_hinge_loss_asks_for():
     facts["outputs"] = [{**facts["outputs"][0], "activation": "sigmoid"}]
     found = cause("wrong_output_activation", example(series=series, facts=facts), "underfit")
     assert found.reason == "The targets range from -1 to 1, and sigmoid gives 0 to 1."
+
+
+# ---- overfit of labels that hold nothing
+
+
+@pytest.mark.parametrize("lowest, regularization, noise", [(0.65, 0.9, 0.4), (0.66, 0.3, 0.65), (0.75, 0.3, 0.65)])
+def test_what_was_never_better_than_a_constant_is_noise_rather_than_a_lack_of_regularization(
+    lowest, regularization, noise
+):
+    evidence = {"lowest_val_loss": lowest, "final_val_loss": 1.0, "onset_epoch": 1.0}
+    record = example(facts=BINARY)
+    assert cause("missing_regularization", record, "overfit", **evidence).confidence == regularization
+    assert cause("label_noise", record, "overfit", **evidence).confidence == noise
+
+
+def test_where_nothing_generalizes_the_labels_are_looked_at_before_their_noise():
+    evidence = {"lowest_val_loss": 0.75, "final_val_loss": 1.0, "onset_epoch": 1.0}
+    symptoms = {name: Symptom(name, "warning", "", evidence=evidence) for name in ("overfit", "no_generalization")}
+    found = RULES["label_noise"].check(example(facts=BINARY), symptoms)
+    assert found is not None and found.confidence == 0.4
