@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,20 +25,6 @@ def hidden_layers(record: Record) -> list[dict[str, Any]]:
     last = output_layers(record)
     named = [layer for name, layer in layer_facts(record).items() if name not in last]
     return [layer for layer in named if "kernel" in (layer.get("weights") or ())]
-
-
-def drop_rates(record: Record) -> dict[str, float]:
-    """The largest rate at which a layer drops inputs, weights, states or itself, for every layer that does."""
-    rates = {str(layer.get("name")): list(_rates(layer)) for layer in layers(record)}
-    return {name: max(found) for name, found in rates.items() if any(found)}
-
-
-def _rates(layer: Mapping[str, Any]) -> Iterator[float]:
-    drops = any(kind in str(layer.get("class")) for kind in DROPPING)
-    for setting in ("dropout", "recurrent_dropout", *(["rate"] if drops else [])):
-        rate = layer.get(setting)
-        if isinstance(rate, (int, float)):
-            yield float(rate)
 
 
 def optimizer(record: Record) -> dict[str, Any]:
@@ -146,8 +132,6 @@ def layer_code(layer: dict[str, Any], units: int | None = None, /, **arguments: 
     return f"x = keras.layers.{layer.get('class') or 'Dense'}({size}{kernel}, {listed})(x)"
 
 
-# Dropout of any kind, DropConnect, DropPath, DropBlock; StochasticDepth.
-DROPPING = ("Drop", "StochasticDepth")
 STALLED = ("no_learning", "underfit", "slow_convergence", "constant_output", "loss_metric_mismatch")
 BLOWN_UP = ("nonfinite", "diverging_loss", "exploding_gradient", "oscillating_loss", "large_update")
 CUT_OFF = ("vanishing_gradient", "dead_relu", "saturated_activation")
@@ -237,6 +221,7 @@ def head_code(units: int, activation: str, loss: str) -> str:
     )
 
 
+SKIPPING = ("Add", "Concatenate", "Average", "Residual")
 DEEP = 8
 CLIP = 1.0
 STANDARDIZE_TARGET = (
@@ -283,6 +268,12 @@ def clipped(record: Record) -> tuple[str, str]:
         return "", ""
     code = compile_with(record, learning_rate=facts["learning_rate"], global_clipnorm=CLIP)
     return f" Steps become larger: clip the gradients to a norm of {CLIP:g}.", f"\n{code}"
+
+
+def scale_kept(record: Record) -> bool:
+    """Whether a normalization or a skip connection keeps the signal at one scale, however deep the network is."""
+    classes = [layer.get("class") or "" for layer in layers(record)]
+    return any(name.endswith("Normalization") or name.startswith(SKIPPING) for name in classes)
 
 
 def plain_layers(record: Record) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import drop_rates, heads, hidden_layers, joined, kernel_updates, layer_code
+from kregtools.causes.evidence import heads, hidden_layers, joined, kernel_updates, layer_code
+from kregtools.causes.regularization import too_strong
 from kregtools.record import Record, constant_loss, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.evidence import data_loss
@@ -57,11 +58,16 @@ class InsufficientCapacity(CauseRule):
             logs=UNDERFIT,
             facts={**BINARY, "layers": [{"name": "drop", "class": "Dropout", "rate": 0.9, "weights": []}]},
         ),
+        example(
+            logs=UNDERFIT,
+            series={("", "loss", "value"): [1.4, 0.7, 0.66], ("", "loss", "penalty"): [0.8, 0.1, 0.01]},
+            facts=BINARY,
+        ),
         example(logs={**UNDERFIT, "loss": [3870.0, 0.66, 0.65, 0.65, 0.65, 0.65]}, facts=BINARY),
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        if "underfit" not in symptoms or set(symptoms) - set(self.explains) or self._over_regularized(record):
+        if "underfit" not in symptoms or set(symptoms) - set(self.explains) or too_strong(record):
             return None
         if symptoms["underfit"].evidence["ratio"] > CONSTANT or not _at_rest(data_loss(record)) or _thrown(record):
             return None
@@ -77,12 +83,6 @@ class InsufficientCapacity(CauseRule):
             f"Gradients and steps are sound and nothing regularizes strongly: with {size} the network fits no better.",
             self._remedy(record, hidden, symptoms["underfit"]),
         )
-
-    def _over_regularized(self, record: Record) -> bool:
-        penalty, value = record.series("", "loss", "penalty"), record.series("", "loss", "value")
-        shares = (penalty / value)[np.isfinite(penalty)]
-        heavy = bool(len(shares)) and bool(shares[-1] > 0.5)
-        return heavy or max(drop_rates(record).values(), default=0.0) > 0.7
 
     def _remedy(self, record: Record, hidden: list[dict[str, Any]], underfit: Symptom) -> Remedy:
         sized = [layer for layer in hidden if layer.get("units")]

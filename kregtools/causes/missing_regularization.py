@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import drop_rates, hidden_layers, joined, layer_code, layers, never_better
+from kregtools.causes.evidence import hidden_layers, joined, layer_code, layers, never_better
+from kregtools.causes.regularization import drop_rates
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
