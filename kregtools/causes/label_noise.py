@@ -9,9 +9,10 @@ import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
 from kregtools.causes.steps import training_rows
-from kregtools.record import Record, constant_loss, example
+from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.evidence import data_loss
+from kregtools.symptoms.yardstick import yardstick
 
 ROOM = 0.5
 SAME = 0.05
@@ -28,11 +29,11 @@ def _sized(parameters: int) -> dict[str, Any]:
 class LabelNoise(CauseRule):
     """A share of the labels is noise.
 
-    How it is told: either the network overfits, its best validation loss was still above half of what the best
-    constant prediction costs, and it ends above all of it: what was learned by heart is wrong for other rows. Or it
-    underfits at a level that training and validation share within 5 %, with a parameter for every row or more: a
-    network of that size could have learned the rows by heart. Both are circumstantial: inputs that do not hold the
-    answer look the same, and so does a network too small; the confidence is low.
+    How it is told: either the network overfits, its best validation loss was still above half of what the best constant
+    prediction costs (less what soft targets cost a perfect one), and it ends above all of it: what was learned by heart
+    is wrong for other rows. Or it underfits at a level that training and validation share within 5 %, with a parameter
+    for every row or more: a network of that size could have learned the rows by heart. Both are circumstantial: inputs
+    that do not hold the answer look the same, and so does a network too small; the confidence is low.
 
     What to do: look at the rows with the highest loss. Where the labels cannot be mended, `label_smoothing` and
     stopping early keep the network from learning the noise.
@@ -53,17 +54,17 @@ class LabelNoise(CauseRule):
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        constant = constant_loss(record)
-        if constant is None:
+        judged = yardstick(record)
+        if judged is None:
             return None
         numbers = symptoms["overfit"].evidence if "overfit" in symptoms else {"lowest_val_loss": 0.0}
         best, end = numbers["lowest_val_loss"], numbers.get("final_val_loss", 0.0)
-        if best > ROOM * constant and end > constant:
+        if end > judged.constant and judged.above(best, ROOM):
             return self._named(
                 record,
                 symptoms,
-                f"The validation loss was at best {best / constant:.0%} of what the best constant prediction costs and "
-                f"ends at {end / constant:.0%}: what was learned by heart is wrong for other rows.",
+                f"The validation loss was at best {judged.told(best)} and ends at {judged.share(end):.0%}: what was "
+                "learned by heart is wrong for other rows.",
             )
         return self._at_a_floor(record, symptoms) if "underfit" in symptoms else None
 

@@ -7,11 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from kregtools.record import Record, constant_loss, example
+from kregtools.record import Record, example
 from kregtools.symptoms.comparison import mismatch
 from kregtools.symptoms.curves import jumps, penalty_unseen, trend
 from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
 from kregtools.symptoms.symptom import Symptom, SymptomRule
+from kregtools.symptoms.yardstick import yardstick
 
 RISE = 1.10
 STEADY_RISE = 1.05
@@ -113,7 +114,9 @@ class Overfit(SymptomRule):
         confirmed = _more_errors(record, onset, tail)
         rose = onset < tail[0] and _rose(validation[judged], int(np.argmin(validation[judged])), end, confirmed)
         by_heart = trained < training[onset] and GAP * trained < end and _learned(record, tail)
-        if not (rose and by_heart) or end <= CONVERGED * (constant_loss(record) or 0.0) or mismatch(record):
+        judged = yardstick(record)
+        converged = judged is not None and end <= judged.at(CONVERGED)
+        if not (rose and by_heart) or converged or mismatch(record):
             return None
         rise, epoch = end / lowest - 1, int(record.epochs[onset]) + 1
         return Symptom(
@@ -156,10 +159,10 @@ def _more_errors(record: Record, onset: int, tail: np.ndarray) -> bool:
 
 def _learned(record: Record, tail: np.ndarray) -> bool:
     """Whether the training loss got below that of the best constant; a run that blew up has learned nothing."""
-    constant = constant_loss(record)
-    if constant is None or penalty_unseen(record):
+    judged = yardstick(record)
+    if judged is None or penalty_unseen(record):
         return True
-    return bool(data_loss(record)[tail].mean() < constant)
+    return bool(data_loss(record)[tail].mean() < judged.constant)
 
 
 def _gaps(record: Record) -> dict[str, float]:

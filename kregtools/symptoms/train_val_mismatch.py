@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from kregtools.record import Record, example
-from kregtools.symptoms.comparison import MISMATCH, mismatch, trained_before
+from kregtools.symptoms.comparison import MISMATCH, comparable, mismatch, trained_before
 from kregtools.symptoms.evidence import require_epochs, validation_loss
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
 
@@ -17,11 +17,12 @@ class TrainValMismatch(SymptomRule):
     """The validation loss is far above the training loss from the first epochs on.
 
     How it is detected: in each of the first two epochs, and in half of all, the validation loss is at least 1.5 times
-    the training loss, and further above it than a quarter of what the best constant prediction costs. Accuracy,
-    where there is one, is at least 5 points worse as well. In the first epoch every row is new to the network, so
-    that its training loss is that of unseen rows: overfitting cannot have begun. The other way round nothing is
-    said: dropout, augmentation and class weights lift the training loss. Epochs in which the averages of a batch
-    normalization have not settled do not count, and a fit that goes on with a trained network is not judged.
+    the training loss, and further above it than a quarter of what the best constant prediction costs. Accuracy, where
+    there is one, is at least 5 points worse as well; a weighted loss is not judged without it. In the first epoch every
+    row is new to the network, so that its training loss is that of unseen rows: overfitting cannot have begun. The
+    other way round nothing is said: dropout, augmentation and class weights lift the training loss. Epochs in which the
+    averages of a batch normalization have not settled do not count, and a fit that goes on with a trained network is
+    not judged.
 
     Why it matters: the validation loss then measures another task, and choosing by it chooses wrongly.
 
@@ -64,6 +65,11 @@ class TrainValMismatch(SymptomRule):
     def check(self, record: Record) -> Symptom | None:
         validation_loss(record)
         require_epochs(record)
+        if not comparable(record):
+            raise CannotCheckError(
+                "the training loss is weighted by `class_weight` or `sample_weight`, and there is no accuracy to "
+                'compare instead: compile with `metrics=["accuracy"]`'
+            )
         ratio = mismatch(record)
         if ratio is None and trained_before(record) and (record.log("val_loss") >= MISMATCH * record.log("loss")).all():
             raise CannotCheckError("the network had been trained before this fit, perhaps on the same rows")

@@ -11,7 +11,6 @@ from kregtools.record.targets import targets_of
 from kregtools.symptoms.capacity import REGRESSION, out_of_reach, too_narrow
 from kregtools.symptoms.curves import (
     lowest,
-    require_constant_loss,
     require_seen_penalty,
     steadily_falling,
     validation_data_loss,
@@ -19,6 +18,7 @@ from kregtools.symptoms.curves import (
 )
 from kregtools.symptoms.evidence import data_loss, require_epochs
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
+from kregtools.symptoms.yardstick import require_yardstick
 
 LEVEL = 0.6
 CERTAIN = 0.8
@@ -47,14 +47,14 @@ def _through(units: int) -> dict[str, Any]:
 class Underfit(SymptomRule):
     """The network cannot even fit the training data.
 
-    How it is detected: the training loss, penalties left out, stands above 80 % of what the best constant
-    prediction costs, and so does the validation loss, measured without dropout; the run never gets to where it could
-    overfit. A loss that is still falling is no underfit yet: at the pace of its last fifth, as many epochs again
-    would bring it below 60 %, or it falls in a straight line, which is slow and wants more epochs. One that is not
-    even below the constant's counts all the same. Between 60 % and 80 % the loss alone does not tell a network that
-    is too small from labels that are noise; that is said, not reported, unless the network's shape tells: it has a
-    hidden layer with fewer units than it takes bits to tell the classes apart, or a last activation that cannot give
-    the targets.
+    How it is detected: the training loss, penalties left out, stands above 80 % of what the best constant prediction
+    costs, and so does the validation loss, measured without dropout; the run never gets to where it could overfit. A
+    loss that is still falling is no underfit yet: at the pace of its last fifth, as many epochs again would bring it
+    below 60 %, or it falls in a straight line, which is slow and wants more epochs. One that is not even below the
+    constant's counts all the same. A weighted loss is not judged. Between 60 % and 80 % the loss alone does not tell a
+    network that is too small from labels that are noise; that is said, not reported, unless the network's shape tells:
+    it has a hidden layer with fewer units than it takes bits to tell the classes apart, or a last activation that
+    cannot give the targets.
 
     Why it matters: no amount of data and no regularization mends a network that cannot represent the training set.
 
@@ -62,7 +62,8 @@ class Underfit(SymptomRule):
     noise to that extent, there is nothing to mend.
 
     Threshold: a share of the entropy of the labels (crossentropy) or of their variance (squared error), which makes
-    it independent of the problem's scale. The 60 % and 80 % are judgement: no paper gives them.
+    it independent of the problem's scale; what soft targets and smoothed labels cost a perfect prediction is taken off
+    both. The 60 % and 80 % are judgement: no paper gives them.
     """
 
     name = "underfit"
@@ -96,31 +97,29 @@ class Underfit(SymptomRule):
 
     def check(self, record: Record) -> Symptom | None:
         require_epochs(record, LEAST_EPOCHS)
-        constant, training = require_constant_loss(record), data_loss(record)
+        yardstick, training = require_yardstick(record), data_loss(record)
         if not np.isfinite(training).all():
             return None
         last, best = float(training[-1]), lowest(training, validation_data_loss(record))
-        falling = best <= constant and (will_reach(training, LEVEL * constant) or steadily_falling(training))
-        if best <= LEVEL * constant or falling:
+        reaching = will_reach(training, yardstick.at(LEVEL)) or steadily_falling(training)
+        if (best <= yardstick.constant and reaching) or not yardstick.above(best, LEVEL):
             return None
         require_seen_penalty(record)
         impossible = _impossible(record)
-        if best <= CERTAIN * constant and impossible is None:
+        if not yardstick.above(best, CERTAIN) and impossible is None:
             raise CannotCheckError(
-                f"the loss gets no lower than {best:.3g}, {best / constant:.0%} of what the best constant "
-                f"prediction costs: below {LEVEL:.0%} would be a fit and above {CERTAIN:.0%} none, and between them "
-                "the network is too small, or the labels are noise. Train one with 4 times the units: if its "
-                "training loss is no lower, it is noise"
+                f"the loss gets no lower than {best:.3g}, {yardstick.told(best)}: below {LEVEL:.0%} would be a fit and "
+                f"above {CERTAIN:.0%} none, and between them the network is too small, or the labels are noise. Train "
+                "one with 4 times the units: if its training loss is no lower, it is noise"
             )
         return Symptom(
             self.name,
             "warning",
-            f"The training loss ends at {last:.3g}, {last / constant:.0%} of what the best constant prediction costs "
-            f"({constant:.3g}); a network that fits is below {LEVEL:.0%}."
-            + (f" No wonder: {impossible}." if impossible else ""),
+            f"The training loss ends at {last:.3g}, {yardstick.told(last)} ({yardstick.constant:.3g}); a network that "
+            f"fits is below {LEVEL:.0%}." + (f" No wonder: {impossible}." if impossible else ""),
             (),
             int(record.logs[-1]["step"]),
-            {"loss": last, "constant_loss": constant, "ratio": last / constant, "threshold": CERTAIN},
+            {"loss": last, **yardstick.evidence, "ratio": yardstick.share(last), "threshold": CERTAIN},
         )
 
 
