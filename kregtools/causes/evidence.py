@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from kregtools.record import Record
 from kregtools.record.targets import Targets
 from kregtools.symptoms.capacity import REGRESSION as REGRESSION
+from kregtools.symptoms.hindrances import drop_rates as drop_rates
 
 
 def layers(record: Record) -> list[dict[str, Any]]:
@@ -21,20 +21,6 @@ def layers(record: Record) -> list[dict[str, Any]]:
 def hidden_layers(record: Record) -> list[dict[str, Any]]:
     """The layers with a kernel, but for the last, which is the output."""
     return [layer for layer in layers(record) if "kernel" in layer.get("weights", ())][:-1]
-
-
-def drop_rates(record: Record) -> dict[str, float]:
-    """The largest rate at which a layer drops inputs, weights, states or itself, for every layer that does."""
-    rates = {str(layer.get("name")): list(_rates(layer)) for layer in layers(record)}
-    return {name: max(found) for name, found in rates.items() if any(found)}
-
-
-def _rates(layer: Mapping[str, Any]) -> Iterator[float]:
-    drops = any(kind in str(layer.get("class")) for kind in DROPPING)
-    for setting in ("dropout", "recurrent_dropout", *(["rate"] if drops else [])):
-        rate = layer.get(setting)
-        if isinstance(rate, (int, float)):
-            yield float(rate)
 
 
 def optimizer(record: Record) -> dict[str, Any]:
@@ -93,8 +79,6 @@ def layer_code(layer: dict[str, Any], units: int | None = None, /, **arguments: 
     return f"x = keras.layers.{layer.get('class') or 'Dense'}({size}{kernel}, {listed})(x)"
 
 
-# Dropout of any kind, DropConnect, DropPath, DropBlock; StochasticDepth.
-DROPPING = ("Drop", "StochasticDepth")
 STALLED = ("no_learning", "underfit", "slow_convergence", "constant_output", "loss_metric_mismatch")
 BLOWN_UP = ("nonfinite", "diverging_loss", "exploding_gradient", "oscillating_loss", "large_update")
 CUT_OFF = ("vanishing_gradient", "dead_relu", "saturated_activation")
