@@ -10,6 +10,8 @@ from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
 APART = {"loss": [0.6, 0.4, 0.3, 0.25], "val_loss": [1.1, 1.2, 1.3, 1.3]}
+# Labels that were shuffled apart from their rows start near a constant's loss.
+WORSE = 2.0
 SHUFFLED = {"loss": [0.69, 0.6, 0.5, 0.3, 0.1], "val_loss": [0.70, 0.72, 0.8, 1.1, 1.6]}
 BINARY = {"losses": [{"name": "binary_crossentropy"}]}
 
@@ -19,7 +21,8 @@ class SplitMismatch(CauseRule):
 
     How it is told: by its effect. Validation is far worse than training from the first epoch on, when no row had been
     seen before; or nothing that is learned holds for the validation rows at all, for which wrong labels are an
-    explanation as good. `validation_split` takes the last rows without shuffling: where they are sorted, by class or
+    explanation as good, but where the validation loss is never below twice the constant's: wrong labels start near
+    it. `validation_split` takes the last rows without shuffling: where they are sorted, by class or
     by time, they are of another kind.
 
     What to do: the same preparation for both, fitted on the training rows; shuffle before splitting.
@@ -44,7 +47,7 @@ class SplitMismatch(CauseRule):
         )
         return self.found(
             symptoms,
-            0.7 if far else 0.45,
+            0.7 if far else 0.6 if symptoms["no_generalization"].evidence["ratio"] >= WORSE else 0.45,
             reason,
             Remedy(
                 "Compare mean, std and label counts of both sets; prepare them by the same code, and shuffle before "

@@ -13,6 +13,7 @@ ACCURACIES = ("accuracy", "acc", "binary_accuracy", "categorical_accuracy", "spa
 SETTLED = 5.0
 MISMATCH = 1.5
 MISMATCH_SHARE = 0.25
+FAR = 3.0
 
 
 def majority_share(record: Record) -> float | None:
@@ -61,7 +62,8 @@ def mismatch(record: Record) -> float | None:
     if not comparable(record):
         return None
     ratio, settled = validation / training, _settled(record)
-    early = (ratio[:2] >= MISMATCH).all() and (ratio[settled] >= MISMATCH).sum() >= 2 and _metric_agrees(record)
+    agrees = _metric_agrees(record) or ((ratio[:2] >= FAR).all() and not weighted(record))
+    early = (ratio[:2] >= MISMATCH).all() and (ratio[settled] >= MISMATCH).sum() >= 2 and agrees
     far = (validation - training)[:2].min() >= MISMATCH_SHARE * (constant_loss(record) or 0.0)
     return float(ratio[:2].min()) if early and far and np.median(ratio) >= MISMATCH else None
 
