@@ -47,7 +47,10 @@ class InsufficientCapacity(CauseRule):
             logs=UNDERFIT,
             facts={
                 **BINARY,
-                "layers": [{"name": "dense", "class": "Dense", "units": 2, "weights": ["kernel"]}],
+                "layers": [
+                    {"name": "dense", "class": "Dense", "units": 2, "weights": ["kernel"]},
+                    {"name": "last", "class": "Dense", "units": 1, "weights": ["kernel"]},
+                ],
             },
         ),
     )

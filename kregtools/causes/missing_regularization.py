@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
 from kregtools.causes.evidence import hidden_layers, joined, layer_code, layers, never_better
-from kregtools.causes.regularization import drop_rates
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
+from kregtools.symptoms.hindrances import drop_rates
 
 STRONG_RATE = 0.5
 PENALTY = 1e-3

@@ -9,11 +9,12 @@ import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
 from kregtools.causes.evidence import compile_with, joined, layer_code, layers, optimizer
-from kregtools.causes.regularization import PENALTY, RATE, drop_rates, penalty_share
+from kregtools.causes.regularization import PENALTY, RATE, penalty_share
 from kregtools.causes.steps import rounded
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.evidence import data_loss
+from kregtools.symptoms.hindrances import drop_rates
 
 USUAL_RATE = 0.3
 DECAY = 0.1

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 import numpy as np
 
-from kregtools.causes.evidence import layers
 from kregtools.record import Record
+from kregtools.symptoms.hindrances import drop_rates
 
 # Beyond these a penalty or dropout leaves little to learn with.
 PENALTY = 0.5
 RATE = 0.7
 GROWN = 2.0
-# Dropout of any kind, DropConnect, DropPath, DropBlock; StochasticDepth.
-DROPPING = ("Drop", "StochasticDepth")
-
-
-def drop_rates(record: Record) -> dict[str, float]:
-    """The largest rate at which a layer drops inputs, weights, states or itself, for every layer that does."""
-    rates = {str(layer.get("name")): list(_rates(layer)) for layer in layers(record)}
-    return {name: max(found) for name, found in rates.items() if any(found)}
-
-
-def _rates(layer: Mapping[str, Any]) -> Iterator[float]:
-    drops = any(kind in str(layer.get("class")) for kind in DROPPING)
-    for setting in ("dropout", "recurrent_dropout", *(["rate"] if drops else [])):
-        rate = layer.get(setting)
-        if isinstance(rate, (int, float)):
-            yield float(rate)
 
 
 def penalty_share(record: Record) -> float:

@@ -24,6 +24,7 @@ class Targets:
         low: The least of them.
         high: The largest.
         entropy: The mean entropy of soft targets.
+        binary_entropy: The same of targets that are a probability each.
         deviation: The mean distance from the median.
         counts: How often each label occurs; for targets as wide as the output, the sum of each column.
         columns: The mean of each column; one value where the columns are not known.
@@ -40,6 +41,9 @@ class Targets:
         self.entropy, self.deviation = self._pooled(self._series("entropy")), self._pooled(self._series("deviation"))
         self.counts = self._label_counts()
         self.columns = self._column_means()
+        wide = self._pooled(self._series("binary_entropy"))
+        # For an output of width 1 they are one and the same.
+        self.binary_entropy = self.entropy if math.isnan(wide) and not self.as_wide_as_output else wide
 
     @property
     def known(self) -> bool:

@@ -14,6 +14,7 @@ from kregtools.symptoms.comparison import accuracy, majority_share
 from kregtools.symptoms.curves import penalty_unseen, require_seen_penalty, tail
 from kregtools.symptoms.evidence import data_loss, first_step, require_epochs
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
+from kregtools.symptoms.yardstick import require_unweighted, yardstick
 
 LOW = 0.5
 ROUNDING = 1e-3
@@ -56,12 +57,12 @@ def _numbers(low: float, high: float) -> dict[tuple[str, str, str], list[float]]
 class LossMetricMismatch(SymptomRule):
     """The loss says that the network learns, and the accuracy that it does not.
 
-    How it is detected: a crossentropy, penalties left out, ends below half of what the best constant prediction costs,
-    and the best accuracy, in training or validation, has won less than a tenth of what lies between the share of the
-    most frequent class and 1. Whatever loss and accuracy are: a crossentropy of probabilities was given outputs outside
-    0 to 1, by more than rounding, or a categorical crossentropy has a single unit. And, as a warning: an accuracy is
-    asked for of one unit that a squared or absolute error fits to class numbers, which are whole numbers in a range
-    of 30 and go beyond 1.
+    How it is detected: a crossentropy, penalties left out, ends below half of what the best constant prediction costs
+    (what soft targets cost a perfect one is left out; a weighted loss is not judged), and the best accuracy, in
+    training or validation, has won less than a tenth of what lies between the share of the most frequent class and 1.
+    Whatever loss and accuracy are: a crossentropy of probabilities was given outputs outside 0 to 1, by more than
+    rounding, or a categorical crossentropy has a single unit. And, as a warning: an accuracy is asked for of one unit
+    that a squared or absolute error fits to class numbers, which are whole numbers in a range of 30 and go beyond 1.
 
     Why it matters: the loss is not computed from what the network puts out (Keras takes the logits from before a
     sigmoid or softmax), or the accuracy does not compare what it should. A softmax over one unit is always 1, and
@@ -117,8 +118,9 @@ class LossMetricMismatch(SymptomRule):
         if len(losses) != 1 or "crossentropy" not in str(losses[0].get("name")):
             return None
         require_epochs(record, 2)
-        constant, loss = constant_loss(record), tail(data_loss(record))
-        if constant is None or not loss < LOW * constant:
+        require_unweighted(record)
+        judged, loss = yardstick(record), tail(data_loss(record))
+        if judged is None or not np.isfinite(loss) or judged.above(loss, LOW):
             return None
         curves = [curve for prefix in ("", "val_") if (curve := accuracy(record, prefix)) is not None]
         if not curves:
@@ -134,12 +136,12 @@ class LossMetricMismatch(SymptomRule):
         return Symptom(
             self.name,
             "critical",
-            f"The loss falls to {loss:.3g}, {loss / constant:.0%} of what the best constant prediction costs, and the "
+            f"The loss falls to {loss:.3g}, {judged.told(loss)}, and the "
             f"accuracy is at best {best:.1%}, where always naming the most frequent class has {majority:.1%}; it "
             f"should be above {majority + GAIN * (1 - majority):.1%}.",
             (),
             None,
-            {"loss": loss, "constant_loss": constant, "accuracy": best, "majority_share": majority, "threshold": LOW},
+            {"loss": loss, **judged.evidence, "accuracy": best, "majority_share": majority, "threshold": LOW},
         )
 
     def _blind(self, record: Record, loss: Mapping[str, Any]) -> Symptom | None:
