@@ -9,7 +9,7 @@ import numpy as np
 
 Verdict = Literal["high_bias", "high_variance", "balanced", "undetermined"]
 
-# Of the way from a perfect to the best constant prediction: below LEVEL is a fit, above CERTAIN none, as in `underfit`.
+# Of the way from a perfect to the best constant prediction: below LEVEL is a fit, as in `underfit`, above CERTAIN none.
 LEVEL = 0.6
 CERTAIN = 0.8
 # A gap is wide beyond the larger of: this share of that way, and this share of the training loss.

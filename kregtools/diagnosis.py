@@ -24,6 +24,13 @@ Verdict = Literal["healthy", "overfit", "underfit", "sick", "undetermined"]
 Found = TypeVar("Found")
 
 SEVERITIES = ("critical", "warning", "info")
+# Where a network that can do no better ends: its biases bring it to the constant's loss, give or take the noise.
+CONSTANT = 1.1
+# What keeps a network from fitting although nothing is wrong with how it is trained.
+OF_A_SOUND_RUN = (
+    *("insufficient_capacity", "missing_nonlinearity", "over_regularization", "label_noise", "class_imbalance"),
+    *("too_few_epochs", "insufficient_data", "missing_regularization"),
+)
 # A rule takes milliseconds.
 PATIENCE_S = 10.0
 _ENDLESS: set[object] = set()
@@ -51,7 +58,8 @@ class Diagnosis:
     Every symptom that kregtools knows is in exactly one of `symptoms`, `passed`, `unchecked` and `ignored`.
 
     Attributes:
-        verdict: `"sick"` where a critical symptom was found, but for those that an underfit accounts for; else
+        verdict: `"sick"` where a critical symptom was found, but for those that an underfit accounts for: a network
+            that ends at a constant's loss for no other reason than its size, its regularization or its labels; else
             `"overfit"` or `"underfit"`; `"healthy"` only where every check ran and passed; else `"undetermined"`.
         symptoms: What was found, the most severe first.
         causes: What explains it, the most probable first.
@@ -136,10 +144,11 @@ def _judged(record: Record, ignore: Collection[str]) -> Diagnosis:
         elif symptom is None:
             passed.append(rule.name)
     symptoms = tuple(sorted(found.values(), key=lambda symptom: SEVERITIES.index(symptom.severity)))
+    causes = _causes(record, found, ignore, unchecked)
     return Diagnosis(
-        verdict=_verdict(found, unchecked),
+        verdict=_verdict(found, causes, unchecked),
         symptoms=symptoms,
-        causes=_causes(record, found, ignore, unchecked),
+        causes=causes,
         passed=tuple(passed),
         unchecked=tuple(unchecked),
         ignored=tuple(name for name in known_names(symptom_rules.SYMPTOMS) if name in ignore),
@@ -224,12 +233,17 @@ def _causes(
     return tuple(sorted(named, key=lambda cause: -cause.confidence))
 
 
-def _verdict(found: dict[str, Symptom], unchecked: list[Unchecked]) -> Verdict:
+def _verdict(found: dict[str, Symptom], causes: tuple[Cause, ...], unchecked: list[Unchecked]) -> Verdict:
     critical = {name for name, symptom in found.items() if symptom.severity == "critical"}
-    # A sound run of a network that can do no better than a constant is an underfit.
-    if critical - ({"no_learning", "constant_output"} if "underfit" in found else set()):
+    if critical - ({"no_learning", "constant_output"} if _fits_no_better(found, causes) else set()):
         return "sick"
     for verdict in ("overfit", "underfit"):
         if verdict in found:
             return verdict
     return "undetermined" if unchecked or found else "healthy"
+
+
+def _fits_no_better(found: dict[str, Symptom], causes: tuple[Cause, ...]) -> bool:
+    """Whether it is a sound run of a network that can do no better than a constant, which is an underfit."""
+    at_constant = "underfit" in found and found["underfit"].evidence["ratio"] <= CONSTANT
+    return at_constant and all(cause.name in OF_A_SOUND_RUN for cause in causes)

@@ -112,7 +112,8 @@ def preflight(
 
     - `nonfinite_data`: NaN or infinity in inputs or targets;
     - `target_mismatch`: targets whose range or form does not fit the output layer or the loss;
-    - `nonfinite`, `negative_loss`, `dead_relu`, `saturated_activation`: as in a run, before the first step;
+    - `nonfinite`, `negative_loss`, `dead_relu`, `saturated_activation`: as in a run, before the first step; units
+      that are off are critical from nine of ten in a layer on, and else for information;
     - `input_scale`, `input_outliers`, `target_scale`: inputs or targets that are not scaled, single values far off;
     - `initial_loss`: a first loss more than 3 times (crossentropy) or 10 times (others) that of a prediction that
       knows nothing: ln C, log 2, the variance of the targets;

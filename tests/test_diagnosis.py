@@ -111,7 +111,7 @@ def test_a_rule_that_fails_is_listed_with_its_traceback(monkeypatch, rule):
 
 
 def test_the_verdict_names_the_worst():
-    overfit = {"loss": [0.6, 0.3, 0.2, 0.1, 0.05], "val_loss": [0.5, 0.35, 0.36, 0.45, 0.5]}
+    overfit = {"loss": [0.66, 0.6, 0.5, 0.42, 0.4], "val_loss": [0.6, 0.5, 0.52, 0.65, 0.7]}
     dead = watched(dead_units=8.0)
     assert diagnose(example(logs=overfit, series=WATCHED, facts=BINARY)).verdict == "overfit"
     assert diagnose(example(logs=overfit, series=dead, facts=BINARY)).verdict == "sick"
@@ -123,6 +123,25 @@ def test_a_network_that_learns_nothing_in_a_sound_run_is_an_underfit():
     assert {symptom.name for symptom in diagnosis.symptoms} == {"no_learning", "underfit"}
     assert diagnosis.verdict == "underfit"
     assert diagnose(example(logs=stuck, series=watched(dead_units=8.0), facts=BINARY)).verdict == "sick"
+
+
+@pytest.mark.parametrize("end, verdict", [(1.09, "underfit"), (1.11, "sick")])
+def test_a_network_that_ends_far_above_a_constants_loss_is_sick(end, verdict):
+    stuck = {"loss": [0.7, 0.694, 0.693, 0.693, 0.6931 * end], "val_loss": [0.7, 0.694, 0.693, 0.693, 0.693]}
+    assert diagnose(example(logs=stuck, series=WATCHED, facts=BINARY)).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    "facts, cause, verdict",
+    [
+        ({"optimizer": {"class": "Adam", "learning_rate": -1e-3}}, "negative_lr", "sick"),
+        ({"layers": [*BINARY["layers"], {"name": "d", "class": "Dropout", "rate": 0.9}]}, "over_regul", "underfit"),
+    ],
+)
+def test_a_network_that_learns_nothing_for_a_mistake_is_sick(facts, cause, verdict):
+    stuck = {"loss": [0.7, 0.694, 0.693, 0.693, 0.693], "val_loss": [0.7, 0.694, 0.693, 0.693, 0.693]}
+    diagnosis = diagnose(example(logs=stuck, series=WATCHED, facts={**BINARY, **facts}))
+    assert diagnosis.causes[0].name.startswith(cause) and diagnosis.verdict == verdict
 
 
 def test_an_unknown_name_to_ignore_is_an_error_that_lists_the_known():

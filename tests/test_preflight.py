@@ -231,6 +231,15 @@ def test_a_planted_fault_is_found_with_its_cause(fault):
     assert not [item for item in diagnosis.unchecked if item.error]
 
 
+@pytest.mark.parametrize("off, severity", [(15, None), (16, "info"), (28, "info"), (29, "critical")])
+def test_units_that_are_off_at_birth_are_critical_from_nine_of_ten_on(off, severity):
+    model = dense()
+    hidden = model.layers[0]
+    hidden.set_weights([hidden.get_weights()[0], np.where(np.arange(32) < off, -100.0, 100.0)])
+    diagnosis = run(compiled(model), ignore=("one_batch", "initial_loss"))
+    assert {symptom.severity for symptom in diagnosis.symptoms if symptom.name == "dead_relu"} == {severity} - {None}
+
+
 def test_targets_of_the_wrong_shape_are_found():
     diagnosis = run(compiled(dense(), "categorical_crossentropy"), y=LABELS, ignore=("one_batch",))
     assert "target_mismatch" in found(diagnosis) and diagnosis.verdict == "sick"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ from kregtools.causes.wrong_output_units import WrongOutputUnits
 from kregtools.record import Record, constant_loss
 from kregtools.symptoms import CannotCheckError, SymptomRule
 from kregtools.symptoms.dead_relu import DeadRelu
-from kregtools.symptoms.evidence import consumers, layer_facts, output_layers, sources
+from kregtools.symptoms.evidence import layer_facts, output_layers
 from kregtools.symptoms.negative_loss import NegativeLoss
 from kregtools.symptoms.nonfinite import Nonfinite
 from kregtools.symptoms.saturated_activation import SaturatedActivation
+from kregtools.symptoms.zero_kernels import ends_a_branch
 
 # Logits of a Glorot kernel over standardized inputs have a variance of about 2, which costs a crossentropy about one
 # nat; predictions of a He-initialized network with such a variance cost a squared error 3 times that of the mean.
@@ -32,8 +34,8 @@ TIMES = {"categorical_crossentropy": 3.0, "sparse_categorical_crossentropy": 3.0
 TIMES_OTHERS = 10.0
 SPREAD = 0.01
 FADING = 1000.0
-# Layers with several inputs, of which the model's own input is none that has a name.
-MERGING = ("Add", "Average", "Concatenate", "Maximum", "Subtract")
+# By chance a unit is off with a probability of one half: of ten, nine or more in one layer of a hundred.
+NEARLY_ALL = 0.9
 SURE = 0.9
 LEAST = 0.5
 FITTING = (WrongLoss(), WrongOutputActivation(), WrongOutputUnits(), WrongLabels())
@@ -56,7 +58,11 @@ def dead_relu(context: Context) -> Finding | None:
     _, dead = context.record.matrix("activation", "dead_units")
     if units.size and not np.isfinite(dead).any():
         raise CannotCheckError("units that are off take 256 rows to be told from sparse ones: pass more rows")
-    return _by_rule(context, DeadRelu())
+    found = _by_rule(context, DeadRelu())
+    if found is None or found.symptom.evidence["dead_fraction"] >= NEARLY_ALL:
+        return found
+    # About half are off at birth where the inputs are not centred; a network with the others learns.
+    return found._replace(symptom=replace(found.symptom, severity="info"))
 
 
 def saturated_activation(context: Context) -> Finding | None:
@@ -201,22 +207,8 @@ def _kernels(record: Record) -> list[str]:
 
 def _degenerate(record: Record, name: str) -> bool:
     if _first(record, name, "kernel", "weight_norm") == 0:
-        return not _ends_a_branch(record, name)
+        return not ends_a_branch(record, name)
     return _first(record, name, "kernel", "unit_spread") < SPREAD
-
-
-def _ends_a_branch(record: Record, name: str) -> bool:
-    """Whether what the layer gives is joined with something else before the next kernel: zeros pass that on."""
-    facts, after, before = layer_facts(record), consumers(record), sources(record)
-    pending, seen = list(after.get(name, [])), set()
-    while pending:
-        follower = pending.pop()
-        if len(before.get(follower, [])) > 1 or facts.get(follower, {}).get("class") in MERGING:
-            return True
-        if follower not in seen and "kernel" not in facts.get(follower, {}).get("weights", ()):
-            pending += after.get(follower, [])
-        seen.add(follower)
-    return False
 
 
 def _first(record: Record, layer: str, tensor: str, statistic: str) -> float:

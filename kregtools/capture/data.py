@@ -48,6 +48,7 @@ def targets(y: Any, y_pred: Any = None) -> Statistics:
     - labels: `labels_out_of_range`, how many are negative or not below the number of classes;
     - soft targets: `entropy`, their own, which no prediction can do without: the mean over rows, 0 for one-hot. For
       an output of width 1 it is that of a probability;
+    - targets as wide as the output: `binary_entropy`, the mean over all values, each of them taken for a probability;
     - an output of width 1: `deviation`, the mean distance from the median.
 
     Args:
@@ -115,15 +116,18 @@ def _of_one_column(values: Any) -> Statistics:
     some: Any = ops.sort(values[:MOST_SORTED])
     middle: Any = _shape(some)[0] // 2
     median: Any = ops.sum(some[middle : middle + 1])  # an empty batch has no middle, and must not end the step
-    probability: Any = ops.clip(_some(values), 0.0, 1.0)
     return {
         "deviation": ops.mean(ops.abs(values - median)),
-        "entropy": ops.mean(_surprise(probability) + _surprise(1.0 - probability)),
+        "entropy": _binary_entropy(_some(values)),
     }
 
 
 def _of_columns(rows: Any, classes: int) -> Statistics:
-    found: Statistics = {"entropy": ops.mean(ops.sum(_surprise(_some(rows)), axis=-1))}
+    some = _some(rows)
+    found: Statistics = {
+        "entropy": ops.mean(ops.sum(_surprise(some), axis=-1)),
+        "binary_entropy": _binary_entropy(some),
+    }
     if classes <= MAX_CLASSES:
         found["rows"] = ops.cast(_shape(rows)[0], "float32")
         found[_counts(classes)] = ops.sum(rows, axis=0)
@@ -171,6 +175,11 @@ def _surprise(p: Any) -> Any:
     """-p ln p, 0 where that is not defined."""
     positive: Any = ops.where(p > 0, p, 1.0)
     return -positive * ops.log(positive)
+
+
+def _binary_entropy(values: Any) -> Any:
+    probability: Any = ops.clip(values, 0.0, 1.0)
+    return ops.mean(_surprise(probability) + _surprise(1.0 - probability))
 
 
 def _share(condition: Any) -> Any:

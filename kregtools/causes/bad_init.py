@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import clipped, joined, layer_code, layers
+from kregtools.causes.evidence import clipped, hidden_layers, joined, layer_code, layers, sizes
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
+from kregtools.symptoms.zero_kernels import ends_a_branch, started_at_zero
 
 SPREAD = 10.0
 BLOWN = 1e3
+CONSTANTS = ("Zeros", "Ones", "Constant")
 # They keep the scale by themselves, or nearly: where the output dies out all the same, other causes come first.
 KEEPING = ("Glorot", "He", "Lecun", "VarianceScaling", "Orthogonal", "DropoutAware")
 
@@ -37,6 +39,20 @@ def _input(rms: float) -> dict[tuple[str, str, str], list[float]]:
     return {("", "input", "rms"): [rms] * 4}
 
 
+STUCK = {"loss": [0.7, 0.7, 0.7, 0.7, 0.7]}
+
+
+def _asked(initializer: str, joined: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """A hidden layer with this initializer, and what joins its output with something else."""
+    layers = [_dense(index, "relu") for index in range(3)]
+    layers[1]["kernel_initializer"] = {"class": initializer}
+    return {"losses": [{"name": "binary_crossentropy"}], "layers": [*layers[:2], *(joined or []), layers[2]]}
+
+
+def _joined(name: str, *inbound: str) -> dict[str, Any]:
+    return {"name": name, "class": "Add", "weights": [], "inbound": list(inbound)}
+
+
 RECURRENT = {"layers": [{"name": "dense_0", "class": "SimpleRNN", "units": 8, "initializers": {"recurrent": {}}}]}
 
 
@@ -45,8 +61,9 @@ class BadInit(CauseRule):
 
     How it is told: at the first sampled step the standard deviation of the layers' outputs differs by more than a
     factor of 10 between the first and the last hidden layer with a kernel, or a hidden layer's output does not vary,
-    or is more than 1,000 times as large as the input; or the units of a kernel are the same from the start; or most
-    outputs of a layer are saturated before any update.
+    or is more than 1,000 times as large as the input, up to where its square overflows; or the units of a kernel are
+    the same from the start, for which its initializer is taken where no weights were measured; or most outputs of a
+    layer are saturated before any update. A kernel of zeros at the end of a residual branch is meant to be so.
 
     What to do: an initializer that knows the activation and the dropout before each kernel:
     `kregtools.initializers.DropoutAware` keeps the variance from layer to layer (Hendrycks & Gimpel, 2016).
@@ -74,6 +91,16 @@ class BadInit(CauseRule):
             facts={"layers": [_dense(index, "tanh") for index in range(3)]},
         ),
         example(logs={"loss": [math.nan] * 2}, series={**_depth(2e6, 0.3), **_input(0.5)}, facts=RECURRENT),
+        example(
+            logs={"loss": [math.nan] * 2},
+            series={
+                **_depth(math.nan, math.nan),
+                **{(f"dense_{index}", "activation", "nonfinite"): [0, 32, 32, 32] for index in range(2)},
+                **_input(0.5),
+            },
+            facts=RECURRENT,
+        ),
+        example(logs=STUCK, facts=_asked("Zeros")),
     )
     HEALTHY: ClassVar = (
         example(logs={"loss": [0.7, 0.7]}, series=_depth(0.6, 0.5, 0.55, 0.1)),
@@ -83,10 +110,17 @@ class BadInit(CauseRule):
             facts={"layers": [_dense(index, "tanh") for index in range(3)]},
         ),
         example(logs={"loss": [math.nan] * 2}, series={**_depth(2e6, 0.3), **_input(5e5)}, facts=RECURRENT),
+        example(logs=STUCK, facts=_asked("HeNormal")),
+        example(logs=STUCK, facts=_asked("Zeros", [_joined("add", "dense_0", "dense_1")])),
+        example(
+            logs=STUCK,
+            series={**_depth(0.5, 0.0, 0.5, 0.1), ("dense_1", "kernel", "weight_norm"): [0.0] * 4},
+            facts=_asked("Zeros", [_joined("add", "dense_0", "dense_1")]),
+        ),
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        rules = (_same(symptoms), _saturated(record, symptoms), _scale(record), _blown(record))
+        rules = (_same(symptoms), _constant(record), _saturated(record, symptoms), _scale(record), _blown(record))
         seen = [found for found in rules if found]
         if not seen:
             return None
@@ -164,9 +198,9 @@ def _scale(record: Record) -> tuple[float, list[str], str] | None:
 
 def _blown(record: Record) -> tuple[float, list[str], str] | None:
     """Whether a hidden layer makes its input much larger before the first update."""
-    names, stds = record.matrix("activation", "std")
-    sizes = [record.series("", name, "rms")[:1] for layer, name in record.tensors("rms") if layer == ""]
-    inputs = max((float(size[0]) for size in sizes if len(size) and np.isfinite(size[0])), default=math.nan)
+    names, stds = sizes(record, "std")
+    known = [record.series("", name, "rms")[:1] for layer, name in record.tensors("rms") if layer == ""]
+    inputs = max((float(size[0]) for size in known if len(size) and np.isfinite(size[0])), default=math.nan)
     if not len(stds) or math.isnan(inputs):
         return None
     first = zip(names[:-1], stds[0], strict=False)
@@ -174,11 +208,8 @@ def _blown(record: Record) -> tuple[float, list[str], str] | None:
     if not large:
         return None
     name, std = large[0]
-    return (
-        0.9,
-        [name],
-        f"Before the first update the output of {name} has a std of {std:.2g}, with an input of about {inputs:.2g}.",
-    )
+    size = f"has a std of {std:.2g}" if math.isfinite(std) else "is so large that its square overflows"
+    return 0.9, [name], f"Before the first update the output of {name} {size}, with an input of about {inputs:.2g}."
 
 
 def _same(symptoms: Mapping[str, Symptom]) -> tuple[float, list[str], str] | None:
@@ -187,6 +218,21 @@ def _same(symptoms: Mapping[str, Symptom]) -> tuple[float, list[str], str] | Non
     if found is None:
         return None
     return 0.95, list(found.layers), f"The units of {joined(list(found.layers))} start from the same weights."
+
+
+def _constant(record: Record) -> tuple[float, list[str], str] | None:
+    """Whether hidden kernels of one value were asked for, where no weights were measured that could show it."""
+    if record.matrix("kernel", "weight_norm")[0]:
+        return None
+    kinds = {
+        str(layer["name"]): (layer.get("kernel_initializer") or {}).get("class")
+        for layer in hidden_layers(record)
+        if layer.get("units") != 1
+    }
+    same = [name for name, kind in kinds.items() if kind in CONSTANTS and not ends_a_branch(record, name)]
+    if not same:
+        return None
+    return 0.9, same, f"{joined(same)} start{'s' if len(same) == 1 else ''} from {kinds[same[0]]}: no two units differ."
 
 
 def _saturated(record: Record, symptoms: Mapping[str, Symptom]) -> tuple[float, list[str], str] | None:
@@ -210,7 +256,9 @@ def _hidden(record: Record) -> tuple[list[str], np.ndarray]:
     """The hidden layers with a kernel, and the std of their outputs at the first sample."""
     names, stds = record.matrix("activation", "std")
     kernels = set(record.matrix("kernel", "update_ratio")[0])
+    zeros = {name for name in started_at_zero(record) if ends_a_branch(record, name)}
     chosen = [index for index, name in enumerate(names) if name in kernels][:-1]
+    chosen = [index for index in chosen if names[index] not in zeros]
     if not chosen or not len(stds):
         return [], np.zeros(0)
     first = stds[0, chosen]

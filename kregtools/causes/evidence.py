@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kregtools.record import Record
+from kregtools.record import Record, constant_loss
 from kregtools.record.targets import Targets
+from kregtools.symptoms import Symptom
 from kregtools.symptoms.capacity import REGRESSION as REGRESSION
+from kregtools.symptoms.evidence import layer_facts, output_layers
 
 
 def layers(record: Record) -> list[dict[str, Any]]:
@@ -19,22 +21,10 @@ def layers(record: Record) -> list[dict[str, Any]]:
 
 
 def hidden_layers(record: Record) -> list[dict[str, Any]]:
-    """The layers with a kernel, but for the last, which is the output."""
-    return [layer for layer in layers(record) if "kernel" in layer.get("weights", ())][:-1]
-
-
-def drop_rates(record: Record) -> dict[str, float]:
-    """The largest rate at which a layer drops inputs, weights, states or itself, for every layer that does."""
-    rates = {str(layer.get("name")): list(_rates(layer)) for layer in layers(record)}
-    return {name: max(found) for name, found in rates.items() if any(found)}
-
-
-def _rates(layer: Mapping[str, Any]) -> Iterator[float]:
-    drops = any(kind in str(layer.get("class")) for kind in DROPPING)
-    for setting in ("dropout", "recurrent_dropout", *(["rate"] if drops else [])):
-        rate = layer.get(setting)
-        if isinstance(rate, (int, float)):
-            yield float(rate)
+    """The layers with a kernel, but for those that the outputs come from."""
+    last = output_layers(record)
+    named = [layer for name, layer in layer_facts(record).items() if name not in last]
+    return [layer for layer in named if "kernel" in (layer.get("weights") or ())]
 
 
 def optimizer(record: Record) -> dict[str, Any]:
@@ -47,30 +37,79 @@ def kernel_updates(record: Record) -> tuple[list[str], np.ndarray]:
     return record.matrix("kernel", "update_ratio")
 
 
+def sizes(record: Record, statistic: str) -> tuple[list[str], np.ndarray]:
+    """The rms or std of the outputs of layers; infinite where the outputs are finite and their squares are not."""
+    layers, values = record.matrix("activation", statistic)
+    finite = np.column_stack([record.series(layer, "activation", "nonfinite") == 0 for layer in layers] or [[]])
+    return layers, np.where(finite & ~np.isfinite(values), np.inf, values) if layers else values
+
+
 def largest(values: np.ndarray) -> float:
     """The largest finite value, NaN if there is none."""
     finite = values[np.isfinite(values)]
     return float(finite.max()) if finite.size else float("nan")
 
 
+# What Keras sets most optimizers to; what a run set otherwise is kept when its model is compiled again.
+USUAL = {
+    **{"momentum": 0.0, "nesterov": False, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False},
+    **{"rho": 0.9, "centered": False, "weight_decay": None, "clipnorm": None, "global_clipnorm": None},
+    **{"clipvalue": None, "use_ema": False, "ema_momentum": 0.99, "gradient_accumulation_steps": None},
+}
+CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
+
+
+class Name(str):
+    """A name in code."""
+
+    __repr__ = str.__str__
+
+
 def compile_with(record: Record, **settings: object) -> str:
-    """The line that compiles the model again with other settings of its optimizer."""
+    """The line that compiles the model again with other settings of its optimizer; those not named stay as they are.
+
+    A schedule is replaced by a constant learning rate, and the line says so.
+    """
     facts = optimizer(record)
-    kept = {key: facts[key] for key in ("momentum", "nesterov") if facts.get(key)}
-    arguments = ", ".join(f"{key}={_plain(value)!r}" for key, value in {**settings, **kept}.items())
-    made = f"keras.optimizers.{facts.get('class') or 'Adam'}({arguments})"
-    return f"model.compile({made}, loss={loss_code(record)}, metrics=[...])"
+    kept = {name: facts.get(name) for name in USUAL if _plain(facts.get(name)) != USUAL[name]}
+    if settings.keys() & set(CLIPPING):  # Keras takes one of them
+        kept = {name: value for name, value in kept.items() if name not in CLIPPING}
+    given = {"learning_rate": facts.get("learning_rate"), **kept, **settings}
+    arguments = {name: _plain(value) for name, value in given.items() if value is not None}
+    schedule = (facts.get("schedule") or {}).get("class")
+    constant = schedule and not isinstance(arguments.get("learning_rate"), Name)
+    said = f"  # without its {schedule}, which may start from this rate" if constant else ""
+    made = f"keras.optimizers.{facts.get('class') or 'Adam'}({_listed(arguments)})"
+    return f"model.compile({made}, loss={loss_code(record)}, metrics=[...]){said}"
+
+
+def _listed(arguments: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
 
 
 def loss_code(record: Record) -> str:
     """The loss of the run as it is given to `compile`; the user's own variable for one that Keras does not have."""
     losses = record.facts.get("losses") or []
-    name = losses[0].get("name") if len(losses) == 1 else None
-    if name not in (*CATEGORICAL, *BINARY, *SPARSE, *REGRESSION):
+    if not _keras_loss(losses):
         return "loss"
-    if losses[0].get("from_logits"):
-        return f"keras.losses.{name.title().replace('_', '')}(from_logits=True)"
-    return f'"{name}"'
+    logits = {"from_logits": True} if losses[0].get("from_logits") else {}
+    return _loss_class(losses[0]["name"], logits) if logits else f'"{losses[0]["name"]}"'
+
+
+def row_losses(record: Record) -> str:
+    """The line that computes the loss of each row by itself."""
+    losses = record.facts.get("losses") or []
+    logits = {"from_logits": True} if losses and losses[0].get("from_logits") else {}
+    made = _loss_class(losses[0]["name"], {**logits, "reduction": None}) if _keras_loss(losses) else "loss"
+    return f"losses = {made}(y, model.predict(x))"
+
+
+def _keras_loss(losses: list[dict[str, Any]]) -> bool:
+    return len(losses) == 1 and losses[0].get("name") in (*CATEGORICAL, *BINARY, *SPARSE, *REGRESSION)
+
+
+def _loss_class(name: str, arguments: Mapping[str, object]) -> str:
+    return f"keras.losses.{name.title().replace('_', '')}({_listed(arguments)})"
 
 
 def _plain(value: object) -> object:
@@ -93,8 +132,6 @@ def layer_code(layer: dict[str, Any], units: int | None = None, /, **arguments: 
     return f"x = keras.layers.{layer.get('class') or 'Dense'}({size}{kernel}, {listed})(x)"
 
 
-# Dropout of any kind, DropConnect, DropPath, DropBlock; StochasticDepth.
-DROPPING = ("Drop", "StochasticDepth")
 STALLED = ("no_learning", "underfit", "slow_convergence", "constant_output", "loss_metric_mismatch")
 BLOWN_UP = ("nonfinite", "diverging_loss", "exploding_gradient", "oscillating_loss", "large_update")
 CUT_OFF = ("vanishing_gradient", "dead_relu", "saturated_activation")
@@ -116,8 +153,8 @@ class Head:
         output: The name of the recorded tensor.
         target: The same of the targets.
         targets: What was seen of them.
-        kind: `"labels"` (class numbers for several units), `"one_hot"`, `"multi_label"`, `"binary"`, `"integers"`,
-            `"numbers"`, or `"unknown"`.
+        kind: `"labels"` (class numbers for several units), `"one_hot"`, `"multi_label"`, `"binary"` (two values),
+            `"integers"` (whole numbers, one a row), `"numbers"`, or `"unknown"`.
     """
 
     loss: str
@@ -159,8 +196,9 @@ def _kind(record: Record, name: str, targets: Targets, width: int) -> str:
         sums = record.series("", name, "mean") * width
         one = bool(np.allclose(sums[np.isfinite(sums)], 1.0, rtol=1e-4))
         return "one_hot" if one else "multi_label"
-    whole = record.series("", name, "integer_fraction")
-    return "integers" if (whole[np.isfinite(whole)] == 1).all() and np.isfinite(whole).any() else "numbers"
+    if width > 1 or not targets.whole:
+        return "numbers"
+    return "integers" if targets.shares is None else "binary"
 
 
 def fitting(head: Head) -> tuple[int, str, str]:
@@ -183,6 +221,7 @@ def head_code(units: int, activation: str, loss: str) -> str:
     )
 
 
+SKIPPING = ("Add", "Concatenate", "Average", "Residual")
 DEEP = 8
 CLIP = 1.0
 STANDARDIZE_TARGET = (
@@ -199,6 +238,26 @@ def accuracy(record: Record) -> float | None:
     return known[0] if known and np.isfinite(known[0]) else None
 
 
+# How many times the loss of a constant tells of other rows than those that were learned.
+ELSEWHERE = 2.0
+
+
+def unlearned(nothing: Symptom) -> tuple[float, float]:
+    """The best validation loss where nothing holds for validation, and how many times that of a constant it is."""
+    best = nothing.evidence["best_val_loss"]
+    return best, best / nothing.evidence["constant_loss"]
+
+
+# As of a network that has learned nothing, on training data.
+NOTHING = 0.95
+
+
+def never_better(record: Record, symptoms: Mapping[str, Symptom]) -> bool:
+    """Whether a network overfits whose validation loss was at no epoch better than a constant's."""
+    overfit, constant = symptoms.get("overfit"), constant_loss(record)
+    return overfit is not None and constant is not None and overfit.evidence["lowest_val_loss"] >= NOTHING * constant
+
+
 def clipped(record: Record) -> tuple[str, str]:
     """What to add, in words and in code, to a remedy that lets gradients through a deep network under SGD.
 
@@ -209,6 +268,12 @@ def clipped(record: Record) -> tuple[str, str]:
         return "", ""
     code = compile_with(record, learning_rate=facts["learning_rate"], global_clipnorm=CLIP)
     return f" Steps become larger: clip the gradients to a norm of {CLIP:g}.", f"\n{code}"
+
+
+def scale_kept(record: Record) -> bool:
+    """Whether a normalization or a skip connection keeps the signal at one scale, however deep the network is."""
+    classes = [layer.get("class") or "" for layer in layers(record)]
+    return any(name.endswith("Normalization") or name.startswith(SKIPPING) for name in classes)
 
 
 def plain_layers(record: Record) -> list[dict[str, Any]]:

@@ -6,12 +6,21 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
+from kregtools.causes.evidence import layers
 from kregtools.causes.steps import training_rows
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
 TIMES = 10.0
 FEW = 1000
+AUGMENTED = (
+    'flip, shift = keras.layers.RandomFlip("horizontal"), keras.layers.RandomTranslation(0.1, 0.1)\n'
+    "x = shift(flip(inputs))"
+)
+COMPARED = (
+    "curve = kregtools.learning_curve(build, x, y, validation_data=(x_val, y_val))  # build() makes the model\n"
+    "print(curve.verdict)"
+)
 OVERFIT = {"loss": [0.6, 0.3, 0.2, 0.1, 0.05], "val_loss": [0.5, 0.35, 0.36, 0.45, 0.5]}
 
 
@@ -56,11 +65,16 @@ class InsufficientData(CauseRule):
             0.6 if rows < FEW and crowded else 0.5,
             f"{parameters:,} parameters are trained on about {rows:,.0f} rows, {parameters / rows:.3g} for each; "
             f"{FEW:,} rows and fewer than {TIMES:g} parameters a row are safer.",
-            Remedy(
-                f"Collect more rows, or make more of these by augmentation; twice as many, {2 * rows:,.0f}, show "
-                "whether the validation loss gains from it. Otherwise regularize, or shrink the network to about "
-                f"{max(1, int(rows)):,} parameters.",
-                'flip, shift = keras.layers.RandomFlip("horizontal"), keras.layers.RandomTranslation(0.1, 0.1)\n'
-                "x = shift(flip(inputs))  # images; other data has augmentations of its own",
-            ),
+            _remedy(record, rows, crowded),
         )
+
+
+def _remedy(record: Record, rows: float, crowded: bool) -> Remedy:
+    images = any("Conv2D" in str(layer.get("class")) for layer in layers(record))
+    shrink = f", or shrink the network to about {max(1, int(rows)):,} parameters" if crowded else ""
+    return Remedy(
+        f"Collect more rows{', or make more of these by augmentation' if images else ''}; twice as many, "
+        f"{2 * rows:,.0f}, show whether the validation loss gains from it{'' if images else ', as half as many do'}. "
+        f"Otherwise regularize{shrink}.",
+        AUGMENTED if images else COMPARED,
+    )

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import ClassVar
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.steps import training_rows
-from kregtools.record import Record, constant_loss, example
+from kregtools.causes.evidence import never_better, row_losses
+from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
-from kregtools.symptoms.evidence import data_loss
+from kregtools.symptoms.yardstick import yardstick
 
 ROOM = 0.5
-SAME = 0.05
-PARAMETERS_A_ROW = 1.0
-PLATEAU = {"loss": [0.68, 0.62, 0.60, 0.60, 0.60, 0.60], "val_loss": [0.65, 0.61, 0.60, 0.60, 0.60, 0.60]}
+POSSIBLE, LIKELY = 0.4, 0.65
+PLATEAU = {"loss": [0.69, 0.68, 0.67, 0.67, 0.67, 0.67], "val_loss": [0.68, 0.67, 0.67, 0.67, 0.67, 0.67]}
 MEMORIZED = {"loss": [0.66, 0.6, 0.5, 0.3, 0.1, 0.05], "val_loss": [0.64, 0.6, 0.62, 0.75, 1.0, 1.3]}
 BINARY = {"losses": [{"name": "binary_crossentropy"}]}
-
-
-def _sized(parameters: int) -> dict[str, Any]:
-    return {**BINARY, "model": {"parameters": parameters}, "fit": {"steps": 10}}
 
 
 class LabelNoise(CauseRule):
     """A share of the labels is noise.
 
-    How it is told: either the network overfits, its best validation loss was still above half of what the best
-    constant prediction costs, and it ends above all of it: what was learned by heart is wrong for other rows. Or it
-    underfits at a level that training and validation share within 5 %, with a parameter for every row or more: a
-    network of that size could have learned the rows by heart. Both are circumstantial: inputs that do not hold the
-    answer look the same, and so does a network too small; the confidence is low.
+    How it is told: the network overfits, its best validation loss was still above half of what the best constant
+    prediction costs (less what soft targets cost a perfect one), and it ends above all of it: what was learned by heart
+    is wrong for other rows; surer where it was never below 95 %, which is how labels begin that have nothing to do
+    with their rows. That is circumstantial: inputs that do not hold the answer look the same, and so does a network
+    too small; the confidence is low.
 
     What to do: look at the rows with the highest loss. Where the labels cannot be mended, `label_smoothing` and
     stopping early keep the network from learning the noise.
@@ -41,64 +34,41 @@ class LabelNoise(CauseRule):
     """
 
     name = "label_noise"
-    explains = ("overfit", "underfit")
-    SICK: ClassVar = (
-        example(logs=MEMORIZED, facts=BINARY),
-        example(logs=PLATEAU, series={("", "output", "rows"): [32] * 3}, facts=_sized(5_000)),
-    )
+    explains = ("overfit",)
+    SICK: ClassVar = (example(logs=MEMORIZED, facts=BINARY),)
     HEALTHY: ClassVar = (
         example(logs={"loss": [0.6, 0.3, 0.2, 0.1, 0.05], "val_loss": [0.5, 0.3, 0.36, 0.45, 0.5]}, facts=BINARY),
-        example(logs=PLATEAU, series={("", "output", "rows"): [32] * 3}, facts=_sized(50)),
         example(logs=PLATEAU, facts=BINARY),
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        constant = constant_loss(record)
-        if constant is None:
+        judged = yardstick(record)
+        if judged is None:
             return None
-        numbers = symptoms["overfit"].evidence if "overfit" in symptoms else {"lowest_val_loss": 0.0}
-        best, end = numbers["lowest_val_loss"], numbers.get("final_val_loss", 0.0)
-        if best > ROOM * constant and end > constant:
-            return self._named(
-                record,
-                symptoms,
-                f"The validation loss was at best {best / constant:.0%} of what the best constant prediction costs and "
-                f"ends at {end / constant:.0%}: what was learned by heart is wrong for other rows.",
-            )
-        return self._at_a_floor(record, symptoms) if "underfit" in symptoms else None
-
-    def _at_a_floor(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        training, validation = data_loss(record)[-2:].mean(), record.log("val_loss")[-2:].mean()
-        parameters = (record.facts.get("model") or {}).get("parameters") or 0
-        rows = training_rows(record)
-        if not rows > 0 or parameters < PARAMETERS_A_ROW * rows or symptoms.keys() - {"underfit"}:
+        numbers = symptoms["overfit"].evidence
+        best, end = numbers["lowest_val_loss"], numbers["final_val_loss"]
+        if end <= judged.constant or not judged.above(best, ROOM):
             return None
-        if not np.abs(validation - training) <= SAME * training:
-            return None
+        alone = never_better(record, symptoms) and not {"no_generalization", "train_val_mismatch"} & set(symptoms)
         return self._named(
             record,
             symptoms,
-            f"Training and validation loss stand at {training:.3g} and {validation:.3g}, although {parameters:,} "
-            f"parameters could learn {rows:,.0f} rows by heart.",
+            LIKELY if alone else POSSIBLE,
+            f"The validation loss was at best {judged.told(best)} and ends at {judged.share(end):.0%}: what was "
+            "learned by heart is wrong for other rows.",
         )
 
-    def _named(self, record: Record, symptoms: Mapping[str, Symptom], reason: str) -> Cause:
+    def _named(self, record: Record, symptoms: Mapping[str, Symptom], confidence: float, reason: str) -> Cause:
         loss = (record.facts.get("losses") or [{}])[0].get("name") or ""
         smooth = loss in ("binary_crossentropy", "categorical_crossentropy")
-        named = "BinaryCrossentropy" if loss == "binary_crossentropy" else "CategoricalCrossentropy"
-        code = (
-            f"losses = keras.losses.{named}(reduction=None)(y, model.predict(x))"
-            if smooth
-            else ("losses = abs(y - model.predict(x).squeeze())")
-        )
         return self.found(
             symptoms,
-            0.4,
+            confidence,
             reason,
             Remedy(
                 "Read the 50 rows with the highest loss: where their labels are wrong, mend or drop such rows. If "
                 "they are right, the inputs do not hold the answer, or the network is too small."
                 + (" `label_smoothing=0.1` in the loss keeps the network from learning noise." if smooth else ""),
-                f"{code}\nworst = keras.ops.argsort(losses)[-50:]",
+                f"{row_losses(record)}\nworst = keras.ops.argsort(losses)[-50:]",
             ),
         )

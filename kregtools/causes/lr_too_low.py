@@ -10,7 +10,7 @@ import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
 from kregtools.causes.evidence import compile_with, optimizer
-from kregtools.causes.steps import decays, rounded, typical_update
+from kregtools.causes.steps import decays, rounded, typical_update, usual_rate
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.evidence import data_loss
@@ -23,8 +23,6 @@ FIRST_UPDATE = 4e-3
 MOST = 1e5
 # Of the default learning rate of Keras.
 SHARE = 1 / 50
-DEFAULTS = {"SGD": 0.01}
-DEFAULT = 1e-3
 NO_GRADIENT = {"vanishing_gradient", "dead_relu", "symmetric_units", "nonfinite", "diverging_loss"}
 SLOW = {"loss": [0.690, 0.685, 0.680, 0.675, 0.670, 0.665]}
 BINARY = {"losses": [{"name": "binary_crossentropy"}]}
@@ -71,7 +69,7 @@ class LrTooLow(CauseRule):
         ratio, rate = typical_update(record), optimizer(record).get("learning_rate")
         if NO_GRADIENT & symptoms.keys() or decays(record) or not _smooth(data_loss(record)):
             return None
-        usual = DEFAULTS.get(optimizer(record).get("class") or "", DEFAULT)
+        usual = usual_rate(record)
         if math.isfinite(ratio):
             if ratio >= SMALL:
                 return None
@@ -84,7 +82,8 @@ class LrTooLow(CauseRule):
             reason = f"The learning rate is {rate:.3g}; the default of the optimizer is {usual:g}."
         else:
             return None
-        confidence = 0.5 if not math.isfinite(ratio) else 0.85 if ratio < TINY else 0.6
+        unmeasured = min(0.75, 0.5 + 0.1 * math.log10(SHARE * times))
+        confidence = unmeasured if not math.isfinite(ratio) else 0.85 if ratio < TINY else 0.6
         return self.found(symptoms, confidence, reason, _remedy(record, rate, times))
 
 
@@ -97,7 +96,7 @@ def _smooth(losses: np.ndarray) -> bool:
 
 def _remedy(record: Record, rate: float | None, times: float) -> Remedy:
     times = min(times, MOST)
-    higher = rounded((rate or DEFAULT) * times)
+    higher = rounded((rate or 1e-3) * times)
     return Remedy(
         f"Raise the learning rate{f' from {rate:.3g}' if rate else ''} to about {higher:g}. The loss should then fall "
         "in one epoch by more than it did in all; if it jumps up and down, go back by a factor of 3. More epochs "

@@ -9,13 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import BLOWN_UP, CUT_OFF, STALLED, layer_code, layers, plain_layers
+from kregtools.causes.evidence import BLOWN_UP, CUT_OFF, STALLED, layer_code, plain_layers, scale_kept
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
 DEEP = 6
 TIMES = 10.0
-SKIPPING = ("Add", "Concatenate", "Average", "Residual")
 STUCK = {"loss": [0.7, 0.69]}
 
 
@@ -56,8 +55,7 @@ class MissingNormalizationLayer(CauseRule):
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        classes = [layer.get("class") or "" for layer in layers(record)]
-        if any(name.endswith("Normalization") or name.startswith(SKIPPING) for name in classes):
+        if scale_kept(record):
             return None
         hidden = plain_layers(record)
         names, every = record.matrix("activation", "std")

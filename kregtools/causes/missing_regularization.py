@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import drop_rates, hidden_layers, joined, layer_code, layers
+from kregtools.causes.evidence import hidden_layers, joined, layer_code, layers, never_better
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
+from kregtools.symptoms.hindrances import drop_rates
 
 STRONG_RATE = 0.5
 PENALTY = 1e-3
@@ -30,7 +31,8 @@ class MissingRegularization(CauseRule):
     """The network has little or no regularization.
 
     How it is told: it overfits, and has no dropout and no weight penalty, or only dropout below 0.5. Several
-    remedies are equivalent here: more data does the same.
+    remedies are equivalent here: more data does the same. Where the validation loss was never below 95 % of the best
+    constant prediction's there was nothing to keep, and the confidence is low.
 
     What to do: dropout after the hidden layers first, then a weight penalty, one at a time.
 
@@ -71,7 +73,7 @@ class MissingRegularization(CauseRule):
         present = [f"dropout {max(rates):g}"] if rates else []
         present += ["a weight penalty"] if penalized else []
         # What was learned by heart where nothing generalizes, or the validation set is another one, is no lack of it.
-        elsewhere = {"no_generalization", "train_val_mismatch"} & set(symptoms)
+        elsewhere = {"no_generalization", "train_val_mismatch"} & set(symptoms) or never_better(record, symptoms)
         return self.found(
             symptoms,
             0.3 if elsewhere else 0.6 if present else 0.9,

@@ -8,15 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import compile_with, drop_rates, joined, layer_code, layers, optimizer
+from kregtools.causes.evidence import compile_with, joined, layer_code, layers, optimizer
+from kregtools.causes.regularization import PENALTY, RATE, penalty_share
 from kregtools.causes.steps import rounded
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.evidence import data_loss
+from kregtools.symptoms.hindrances import drop_rates
 
-PENALTY = 0.5
-GROWN = 2.0
-RATE = 0.7
 USUAL_RATE = 0.3
 DECAY = 0.1
 TIMES = 10
@@ -67,7 +66,7 @@ class OverRegularization(CauseRule):
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        share = _penalty_share(record)
+        share = penalty_share(record)
         if share > PENALTY:
             return self._penalized(record, symptoms, share)
         dropping = {name: rate for name, rate in drop_rates(record).items() if rate > RATE}
@@ -132,12 +131,3 @@ def _code(layer: dict[str, Any]) -> str:
         return f"x = keras.layers.{kind}({USUAL_RATE:g})(x)"
     settings = [f"{name}={USUAL_RATE:g}" for name in ("rate", "dropout", "recurrent_dropout") if layer.get(name)]
     return f"{', '.join(settings)}  # where {layer['name']}, the {kind}, is made"
-
-
-def _penalty_share(record: Record) -> float:
-    """The largest: a penalty that is too strong is gone with the weights. One that has grown is not to blame for it."""
-    values, penalties = record.series("", "loss", "value"), record.series("", "loss", "penalty")
-    known = np.isfinite(penalties) & (values > 0)
-    values, penalties = values[known], penalties[known]
-    grown = penalties > GROWN * penalties[:1]
-    return float((penalties / values)[~grown].max(initial=0.0))

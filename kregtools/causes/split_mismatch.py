@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
+from kregtools.causes.evidence import ELSEWHERE, unlearned
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
@@ -19,10 +20,14 @@ class SplitMismatch(CauseRule):
 
     How it is told: by its effect. Validation is far worse than training from the first epoch on, when no row had been
     seen before; or nothing that is learned holds for the validation rows at all, for which wrong labels are an
-    explanation as good. `validation_split` takes the last rows without shuffling: where they are sorted, by class or
-    by time, they are of another kind.
+    explanation as good unless the validation loss is in every epoch twice that of a constant or more.
+    `validation_split` takes the last rows without shuffling: where they are sorted, by class or by time, they are of
+    another kind.
 
     What to do: the same preparation for both, fitted on the training rows; shuffle before splitting.
+
+    Threshold: with labels that do not belong to their rows the validation loss begins near that of a constant, and
+    rises as they are learned by heart; the factor of 2 is judgement.
     """
 
     name = "split_mismatch"
@@ -35,16 +40,10 @@ class SplitMismatch(CauseRule):
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
         far = symptoms.get("train_val_mismatch")
-        reason = (
-            f"The validation loss is {far.evidence['ratio']:.2g} times the training loss or more while both are of "
-            "rows not seen before."
-            if far
-            else f"The validation loss is never below {symptoms['no_generalization'].evidence['best_val_loss']:.3g}, "
-            "that of a constant, while the training loss falls."
-        )
+        confidence, reason = _early(far) if far else _never(symptoms["no_generalization"])
         return self.found(
             symptoms,
-            0.7 if far else 0.45,
+            confidence,
             reason,
             Remedy(
                 "Compare mean, std and label counts of both sets; prepare them by the same code, and shuffle before "
@@ -54,3 +53,18 @@ class SplitMismatch(CauseRule):
                 "model.fit(x, y, validation_split=0.2)",
             ),
         )
+
+
+def _early(far: Symptom) -> tuple[float, str]:
+    return 0.7, (
+        f"The validation loss is {far.evidence['ratio']:.2g} times the training loss or more while both are of rows "
+        "not seen before."
+    )
+
+
+def _never(nothing: Symptom) -> tuple[float, str]:
+    best, share = unlearned(nothing)
+    return 0.55 if share >= ELSEWHERE else 0.45, (
+        f"The validation loss is never below {best:.3g}, {share:.0%} of that of a constant, while the training loss "
+        "falls."
+    )

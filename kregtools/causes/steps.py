@@ -50,6 +50,11 @@ def decays(record: Record) -> bool:
     return bool(optimizer(record).get("schedule")) or bool(lowered)
 
 
+def usual_rate(record: Record) -> float:
+    """The learning rate that Keras gives the optimizer of the run by default."""
+    return 0.01 if optimizer(record).get("class") == "SGD" else 1e-3
+
+
 def rounded(value: float) -> float:
     """The value rounded down to 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))

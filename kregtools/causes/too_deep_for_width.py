@@ -8,14 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import CUT_OFF, STALLED, joined, layer_code, layers, plain_layers
+from kregtools.causes.evidence import CUT_OFF, STALLED, joined, layer_code, plain_layers, scale_kept
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
 DEEP = 8
 BORN_DEAD = 0.2
 FEWER = 3
-SKIPPING = ("Add", "Concatenate", "Average", "Residual")
 STUCK = {"loss": [0.7, 0.69]}
 FAILING = {("dense_0", "kernel", "gradient_rms"): [0.0] * 4, ("top", "kernel", "gradient_rms"): [1e-2] * 4}
 
@@ -56,8 +55,7 @@ class TooDeepForWidth(CauseRule):
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        classes = [layer.get("class") or "" for layer in layers(record)]
-        if any(name.endswith("Normalization") or name.startswith(SKIPPING) for name in classes):
+        if scale_kept(record):
             return None
         hidden = plain_layers(record)
         relu = [layer for layer in hidden if layer.get("activation") == "relu" and layer.get("units")]

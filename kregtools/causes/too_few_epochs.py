@@ -63,17 +63,19 @@ class TooFewEpochs(CauseRule):
             0.55 if steps_of(record) < FEW_STEPS else 0.4,
             f"The training loss still falls by {last:.2g} an epoch, {last * fifth / (average * epochs):.0%} of its "
             f"whole fall in the last {fifth / epochs:.0%} of the run.",
-            _remedy(symptoms, len(losses)),
+            _remedy(symptoms, len(losses), validated=len(known) > 0),
         )
 
 
-def _remedy(symptoms: Mapping[str, Symptom], epochs: int) -> Remedy:
+def _remedy(symptoms: Mapping[str, Symptom], epochs: int, validated: bool) -> Remedy:
     slow = symptoms.get("slow_convergence")
     needed = 2.0 * (slow.evidence["epochs_to_go"] if slow else epochs)  # the loss falls ever more slowly
     more = int(min(MOST * epochs, epochs + needed))
+    stop = "where the validation loss rises" if validated else "where the loss falls no more"
+    watched, data = ("val_loss", ", validation_data=(x_val, y_val)") if validated else ("loss", "")
     return Remedy(
-        f"Train for {more:,} epochs in place of {epochs}, and stop where the validation loss rises. The training loss "
+        f"Train for {more:,} epochs in place of {epochs}, and stop {stop}. The training loss "
         "should go on falling; a learning rate 3 times as high would do the same in fewer epochs.",
-        'stop = keras.callbacks.EarlyStopping("val_loss", patience=5, restore_best_weights=True)\n'
-        f"model.fit(x, y, epochs={more}, validation_data=validation, callbacks=[stop])",
+        f'stop = keras.callbacks.EarlyStopping("{watched}", patience=5, restore_best_weights=True)\n'
+        f"model.fit(x, y, epochs={more}{data}, callbacks=[stop])",
     )

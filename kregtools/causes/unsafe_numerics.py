@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import BINARY, CATEGORICAL, REGRESSION, SPARSE, layers, optimizer
+from kregtools.causes.evidence import BINARY, CATEGORICAL, REGRESSION, SPARSE, layers, optimizer, sizes
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
@@ -35,9 +35,10 @@ class UnsafeNumerics(CauseRule):
     """A logarithm, an exponential, a division, half precision or the data give NaN or infinity.
 
     How it is told: inputs or targets hold such values. Or the first NaN or infinity is in the loss, in an activation
-    or in a gradient, while inputs and targets are finite, no step before changed a kernel by more than a tenth, and no
-    activation was large. It is most probable under float16 without a loss scale, for a loss of one's own and for a
-    layer of one's own; a loss of Keras guards itself.
+    or in a gradient, while inputs and targets are finite, no step before changed a kernel by more than a tenth, no
+    activation was large before, and none is at that step so large that its square overflows. It is most probable
+    under float16 without a loss scale, for a loss of one's own and for a layer of one's own; a loss of Keras guards
+    itself.
 
     What to do: drop or fill in what is missing in the data; keep arguments away from 0 (`ops.log(x + 1e-7)`,
     `ops.maximum`), compute from logits (`from_logits=True`, `ops.logsumexp`), use `mixed_bfloat16`, or wrap the
@@ -57,6 +58,7 @@ class UnsafeNumerics(CauseRule):
     HEALTHY: ClassVar = (
         example(series=_run(update=3.0), facts=OWN),
         example(series=_run(size=1e8), facts=OWN),
+        example(series={**_run(), ("dense", "activation", "rms"): [1.0, 1.0, float("nan")]}, facts=OWN),
         example(series=_run(weight=[0, 9, 9]), facts=OWN),
         example(logs={"loss": [0.7, float("nan")]}, facts=OWN),
     )
@@ -99,9 +101,10 @@ def _sound(record: Record, sample: int) -> bool:
     )
     norms = record.matrix("kernel", "weight_norm")[1][sample : sample + 1]
     updates = record.matrix("kernel", "update_ratio")[1][:sample]
-    sizes = record.matrix("activation", "rms")[1][:sample]
+    rms = sizes(record, "rms")[1]
     known = norms.size > 0 and bool(np.isfinite(norms).all())
-    return known and not damaged and not (updates > SANE).any() and not (sizes > LARGEST).any()
+    large = (rms[:sample] > LARGEST).any() or np.isinf(rms[sample : sample + 1]).any()
+    return known and not damaged and not (updates > SANE).any() and not large
 
 
 def _in_data(record: Record) -> tuple[str, Remedy] | None:
@@ -118,7 +121,7 @@ def _in_data(record: Record) -> tuple[str, Remedy] | None:
         Remedy(
             f"Drop the rows in which the {broken[0]} holds such values, or fill them in, with the mean of their "
             "feature for instance. The run should then stay finite.",
-            "x = numpy.where(numpy.isfinite(x), x, numpy.nanmean(x, axis=0))",
+            "x = np.where(np.isfinite(x), x, np.nanmean(x, axis=0, where=np.isfinite(x)))",
         ),
     )
 

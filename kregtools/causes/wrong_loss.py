@@ -23,6 +23,7 @@ from kregtools.causes.evidence import (
 )
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
+from kregtools.symptoms.capacity import FEW_CLASSES
 
 BROKEN = {("", "loss", "nonfinite"): [0, 1]}
 # The targets for which a loss is defined.
@@ -62,10 +63,13 @@ class WrongLoss(CauseRule):
     (crossentropy of targets outside 0 to 1), where it is the same for every prediction (categorical crossentropy of
     one unit), or where it compares other things (a squared error of class numbers with one output a class). A squared
     error of probabilities, and a binary crossentropy of a softmax, can be learned, but slowly: there the confidence
-    is moderate. Where the targets are integers, an accuracy among the metrics tells classes from counts.
+    is moderate. Where the targets are integers within a range of 30, an accuracy among the metrics tells classes from
+    counts.
 
     What to do: labels ask for sparse categorical crossentropy, one-hot targets for categorical, several labels a row
     and two classes for binary crossentropy, numbers for a squared or absolute error.
+
+    Threshold: the alphabet has 26 letters; whole numbers that reach further are regressed on at least as often.
     """
 
     name = "wrong_loss"
@@ -97,7 +101,7 @@ class WrongLoss(CauseRule):
         confidence, reason, head = max(found, key=lambda item: item[0])
         units, activation, loss = fitting(head)
         low = head.targets.low
-        relabelled = head.kind == "binary" and low != 0
+        relabelled = head.kind == "binary" and (low, head.targets.high) != (0, 1)
         same = " Label the two classes 0 and 1." if relabelled else ""
         labels = f"y = (y - {low:g}) / {head.targets.high - low:g}\n".replace("- -", "+ ") if relabelled else ""
         return self.found(
@@ -131,7 +135,8 @@ def _fault(head: Head, classifies: bool) -> tuple[float, str] | None:
 
 def _doubtful(head: Head, classifies: bool) -> tuple[float, str] | None:
     """What can be learned with, but not well."""
-    loss, kind, squashed = head.loss, head.kind, head.activation in ("softmax", "sigmoid")
+    loss, kind, targets = head.loss, head.kind, head.targets
+    squashed = head.activation in ("softmax", "sigmoid")
     if loss in CATEGORICAL and kind == "multi_label":
         return 0.8, f"Rows have several labels or none, and {loss} is made for exactly one."
     if loss in REGRESSION and kind == "one_hot" and (squashed or classifies):
@@ -141,7 +146,7 @@ def _doubtful(head: Head, classifies: bool) -> tuple[float, str] | None:
         )
     if loss in REGRESSION and kind == "binary" and (head.activation == "sigmoid" or classifies):
         return 0.7, f"The targets are two classes and the loss is {loss}; its gradient fades where it is most wrong."
-    if loss in REGRESSION and kind == "integers" and classifies:
+    if loss in REGRESSION and kind == "integers" and classifies and targets.high - targets.low < FEW_CLASSES:
         return 0.8, f"The targets are whole numbers, an accuracy is asked for, and the loss is {loss}."
     if loss in BINARY and kind == "one_hot" and head.activation == "softmax":
         confidence = 0.75 if (head.units or 0) > 2 else 0.4

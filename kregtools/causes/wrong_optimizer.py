@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import STALLED, kernel_updates, optimizer, plain_layers
+from kregtools.causes.evidence import STALLED, kernel_updates, loss_code, optimizer, plain_layers
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 
@@ -72,7 +72,6 @@ class WrongOptimizer(CauseRule):
         plain = name == "SGD" and not facts.get("momentum") and rate <= 1.01 * SGD_RATE and depth >= DEEP
         if not slow and not plain:
             return None
-        losses = record.facts.get("losses") or [{}]
         measured = "" if np.isnan(moves) else f", and a step changes a kernel by {moves:.1e} of its norm"
         return self.found(
             symptoms,
@@ -82,7 +81,6 @@ class WrongOptimizer(CauseRule):
             Remedy(
                 f"Use Adam with a learning rate of 0.001, or raise that of {name} by a factor of 100. The loss should "
                 "then fall from the first epoch on.",
-                "model.compile(keras.optimizers.Adam(learning_rate=0.001), "
-                f'loss="{losses[0].get("name", "...")}", metrics=[...])',
+                f"model.compile(keras.optimizers.Adam(learning_rate=0.001), loss={loss_code(record)}, metrics=[...])",
             ),
         )

@@ -24,7 +24,8 @@ from kregtools.causes.evidence import (
 )
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
-from kregtools.symptoms.capacity import RANGES, out_of_reach
+from kregtools.symptoms.capacity import DIRECT, RANGES, out_of_reach
+from kregtools.symptoms.evidence import layer_facts, sources
 
 BROKEN = {("", "loss", "nonfinite"): [0, 1]}
 FAR = 10.0
@@ -62,8 +63,11 @@ class WrongOutputActivation(CauseRule):
 
     How it is told: softmax over one unit is always 1. A crossentropy of probabilities (`from_logits=False`) needs a
     sigmoid or a softmax before it, one of logits (`from_logits=True`) neither; outputs that were seen to be
-    probabilities all the same are let pass. Softmax cannot give several labels a row. A regression's targets have to
-    be within reach of the activation: reported where they lie beyond it by more than half of their std.
+    probabilities all the same are let pass. On TensorFlow Keras takes the logits from before the activation of the
+    last layer, so that there the second fault is one for other backends only. A softmax or a sigmoid that is a layer
+    by itself needs logits of any size before it, not what another activation has limited. Softmax cannot give several
+    labels a row. A regression's targets, and the -1 and 1 of a hinge loss, have to be within reach of the activation:
+    reported where they lie beyond it by more than half of their std.
 
     What to do: sigmoid for two classes and for several labels a row, softmax for one of several classes, none for
     numbers. Or no activation and `from_logits=True`, which is the same and safer with half precision.
@@ -119,18 +123,43 @@ def _fault(record: Record, head: Head) -> tuple[float, str] | None:
     if activation == "softmax" and head.units == 1:
         return 0.98, "The output is a softmax over one unit, which is 1 whatever the input."
     if entropy and head.from_logits and activation in ("softmax", "sigmoid"):
-        return 0.9, f"{loss} with from_logits=True applies {activation} itself, and the output already went through it."
+        twice = f"{loss} with from_logits=True applies {activation} itself, and the output already went through it"
+        if _undone(record, head):
+            return 0.3, f"{twice}; on TensorFlow Keras takes the values from before it, on other backends it does not."
+        return 0.9, f"{twice}."
     if entropy and not head.from_logits and activation in NO_PROBABILITY and not _probabilities(record, head):
         return 0.95, f"{loss} takes probabilities, and the last activation is {activation}."
     if loss in BINARY and activation == "softmax" and head.kind == "multi_label":
         return 0.85, "Rows have several labels or none, and the outputs of a softmax sum to 1."
     if loss in (*CATEGORICAL, *SPARSE) and activation == "sigmoid" and (head.units or 0) > 1:
         return 0.6, f"{loss} asks for probabilities that sum to 1, which {head.units} sigmoids do not."
-    return _out_of_reach(head) if loss in REGRESSION else None
+    limited = _limited(record, head) if entropy and not head.from_logits else None
+    return limited or (_out_of_reach(head) if loss in DIRECT else None)
+
+
+def _limited(record: Record, head: Head) -> tuple[float, str] | None:
+    """Whether an activation limits what the softmax or the sigmoid of the output is given."""
+    facts, fed_by = layer_facts(record), sources(record)
+    outputs = [output for output in record.facts.get("outputs") or [] if output.get("tensor") == head.output]
+    name = outputs[0].get("layer") if outputs and head.activation in ("softmax", "sigmoid") else None
+    while name in facts and not facts[name].get("weights") and len(fed_by[name]) == 1:
+        name = fed_by[name][0]
+        activation = facts.get(name, {}).get("activation")
+        if activation in RANGES:
+            return 0.8, f"What the last {head.activation} is given went through the {activation} of {name} before."
+    return None
+
+
+def _undone(record: Record, head: Head) -> bool:
+    """Whether Keras computes the loss from what the last layer had before its activation."""
+    outputs = [output for output in record.facts.get("outputs") or [] if output.get("tensor") == head.output]
+    last = layer_facts(record).get(outputs[0].get("layer") or "", {}) if outputs else {}
+    on_tensorflow = (record.facts.get("versions") or {}).get("backend") == "tensorflow"
+    return on_tensorflow and last.get("activation") == head.activation
 
 
 def _out_of_reach(head: Head) -> tuple[float, str] | None:
-    reason = None if head.kind == "unknown" else out_of_reach(head.activation, head.targets)
+    reason = None if head.kind == "unknown" else out_of_reach(head.activation, head.targets, head.loss)
     if reason is None:
         return None
     low, high = RANGES[head.activation or ""]

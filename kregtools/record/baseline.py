@@ -171,7 +171,7 @@ def _own_binary_entropy(record: Record, loss: Loss, targets: Targets) -> float |
     smoothing = loss.get("label_smoothing") or 0.0
     if targets.shares is not None and (targets.low, targets.high) == (0.0, 1.0):
         return float(_binary_entropy(np.array([smoothing / 2]))[0])
-    return None if smoothing or targets.as_wide_as_output or math.isnan(targets.entropy) else targets.entropy
+    return None if smoothing or math.isnan(targets.binary_entropy) else targets.binary_entropy
 
 
 PERFECT: dict[str, Callable[[Record, Loss, Targets], float | None]] = {

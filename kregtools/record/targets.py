@@ -24,6 +24,7 @@ class Targets:
         low: The least of them.
         high: The largest.
         entropy: The mean entropy of soft targets.
+        binary_entropy: The same of targets that are a probability each.
         deviation: The mean distance from the median.
         counts: How often each label occurs; for targets as wide as the output, the sum of each column.
         columns: The mean of each column; one value where the columns are not known.
@@ -40,11 +41,20 @@ class Targets:
         self.entropy, self.deviation = self._pooled(self._series("entropy")), self._pooled(self._series("deviation"))
         self.counts = self._label_counts()
         self.columns = self._column_means()
+        wide = self._pooled(self._series("binary_entropy"))
+        # For an output of width 1 they are one and the same.
+        self.binary_entropy = self.entropy if math.isnan(wide) and not self.as_wide_as_output else wide
 
     @property
     def known(self) -> bool:
         """Whether anything of them was recorded."""
         return bool(self._recorded)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of them are whole numbers."""
+        fractions = self._series("integer_fraction")
+        return bool((fractions[np.isfinite(fractions)] == 1).all() and np.isfinite(fractions).any())
 
     @property
     def as_wide_as_output(self) -> bool:

@@ -20,17 +20,23 @@ REGRESSION = (
     *("mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error"),
     *("mean_squared_logarithmic_error", "huber", "log_cosh"),
 )
+HINGES = ("hinge", "squared_hinge")
+# Losses that compare the output with the targets as it is; of a hinge they are -1 and 1, given as 0 and 1 or not.
+DIRECT = (*REGRESSION, *HINGES)
+# Digits, months and letters have fewer values; whole numbers that reach further are counts as often as classes.
+FEW_CLASSES = 30
 CLASSES = ("sparse_categorical_crossentropy", "categorical_crossentropy")
 
 
-def out_of_reach(activation: str | None, targets: Targets) -> str | None:
+def out_of_reach(activation: str | None, targets: Targets, loss: str | None = None) -> str | None:
     """Says that targets lie more than half a standard deviation beyond what an activation can give, if they do."""
     low, high = RANGES.get(activation or "", (-math.inf, math.inf))
-    beyond = max(low - targets.low, targets.high - high, 0.0)
+    least = min(targets.low, -1.0) if loss in HINGES else targets.low
+    beyond = max(low - least, targets.high - high, 0.0)
     if not beyond > BEYOND * math.sqrt(targets.variance):
         return None
     reach = f"{low:g} to {high:g}" if high < math.inf else f"nothing below {low:g}"
-    return f"the targets range from {targets.low:.3g} to {targets.high:.3g}, and {activation} gives {reach}"
+    return f"the targets range from {least:.3g} to {targets.high:.3g}, and {activation} gives {reach}"
 
 
 def too_narrow(record: Record) -> str | None:

@@ -6,12 +6,14 @@ import numpy as np
 
 from kregtools.record import Record, constant_loss
 from kregtools.record.targets import targets_of
+from kregtools.symptoms.yardstick import weighted
 
 ACCURACIES = ("accuracy", "acc", "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy")
 # A moving average has forgotten 99 % of its start after so many of its time constants.
 SETTLED = 5.0
 MISMATCH = 1.5
 MISMATCH_SHARE = 0.25
+FAR = 3.0
 
 
 def majority_share(record: Record) -> float | None:
@@ -57,10 +59,19 @@ def mismatch(record: Record) -> float | None:
     training, validation = record.log("loss"), record.log("val_loss")
     if len(training) < 3 or not (training > 0).all() or not (validation > 0).all() or trained_before(record):
         return None
+    if not comparable(record):
+        return None
     ratio, settled = validation / training, _settled(record)
-    early = (ratio[:2] >= MISMATCH).all() and (ratio[settled] >= MISMATCH).sum() >= 2 and _metric_agrees(record)
+    agrees = _metric_agrees(record) or ((ratio[:2] >= FAR).all() and not weighted(record))
+    early = (ratio[:2] >= MISMATCH).all() and (ratio[settled] >= MISMATCH).sum() >= 2 and agrees
     far = (validation - training)[:2].min() >= MISMATCH_SHARE * (constant_loss(record) or 0.0)
     return float(ratio[:2].min()) if early and far and np.median(ratio) >= MISMATCH else None
+
+
+def comparable(record: Record) -> bool:
+    """Whether training and validation are measured alike: weights change the training loss, and leave accuracy."""
+    measured = accuracy(record) is not None and accuracy(record, "val_") is not None
+    return measured or not weighted(record)
 
 
 def _settled(record: Record) -> np.ndarray:

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from kregtools.record import Record, constant_loss, example
+from kregtools.record import Record, example
 from kregtools.record.targets import Targets
 from kregtools.symptoms.evidence import data_loss, intact, require_samples
 from kregtools.symptoms.symptom import CannotCheckError, Shown, Symptom, SymptomRule
+from kregtools.symptoms.yardstick import yardstick
 
 SHARE = 0.01
 SAME = 1e-5
@@ -106,9 +107,9 @@ class ConstantOutput(SymptomRule):
         return np.where(judged, record.series("", tensor, "row_std"), np.nan) / spread
 
     def _learned(self, record: Record) -> bool:
-        constant, losses = constant_loss(record), data_loss(record)
+        judged, losses = yardstick(record), data_loss(record)
         known = losses[np.isfinite(losses)]
-        return constant is not None and len(known) > 0 and bool(known[-1] < LEARNED * constant)
+        return judged is not None and len(known) > 0 and bool(known[-1] < judged.at(LEARNED))
 
 
 def _spread(targets: Targets, recorded: set[str], width: int | None) -> float:

@@ -6,20 +6,9 @@ import math
 
 import numpy as np
 
-from kregtools.record import Record, constant_loss
+from kregtools.record import Record
 from kregtools.symptoms.evidence import LEAST_EPOCHS
 from kregtools.symptoms.symptom import CannotCheckError
-
-
-def require_constant_loss(record: Record) -> float:
-    """The loss of the best constant prediction, or a refusal where it cannot be told."""
-    constant = constant_loss(record)
-    if constant is None:
-        raise CannotCheckError(
-            "the loss of the best constant prediction is not known: use HealthMonitor, one output, and a "
-            "crossentropy or squared error as loss"
-        )
-    return constant
 
 
 def penalty_unseen(record: Record) -> bool:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
-from kregtools.symptoms.evidence import first_step, intact, require_samples
+from kregtools.symptoms.evidence import first_step, intact, require_samples, still_learning
 from kregtools.symptoms.symptom import CannotCheckError, Shown, Symptom, SymptomRule
 
 SHARE = 0.5
@@ -25,7 +25,9 @@ class DeadRelu(SymptomRule):
     """At least half of a layer's ReLU units are off for every row.
 
     How it is detected: by units whose output is zero for all of the last 256 rows or more that were sampled, in the
-    last two samples. Zeros are not counted: a sparse unit is off for most rows, and works well.
+    last two samples, while the loss is still above half of what it was before training. Zeros are not counted: a
+    sparse unit is off for most rows, and works well. Nor is a network that has learned: where the inputs are not
+    centred, about half of the units are off from the start, and those that are left may be enough.
 
     Why it matters: a unit that is off for all data has no gradient and never comes back; the layer is as narrow as
     the units that are left.
@@ -37,12 +39,17 @@ class DeadRelu(SymptomRule):
 
     name = "dead_relu"
     shown = Shown("activation", "dead_units", "share of units off", whole="units")
-    SICK: ClassVar = (example(series=_dead(float("nan"), 20, 40, 48)), example(series=_dead(64, 64)))
+    SICK: ClassVar = (
+        example(series=_dead(float("nan"), 20, 40, 48)),
+        example(series=_dead(64, 64)),
+        example(logs={"loss": [1.0, 0.8, 0.7, 0.7]}, series=_dead(32, 36, 36, 36)),
+    )
     HEALTHY: ClassVar = (
         example(series=_dead(float("nan"), 0, 2, 2)),
         example(series=_dead(10, 40, 20, 20)),
         example(series={**_dead(0, 2, 64, 64), ("dense", "kernel", "weight_nonfinite"): [0, 0, 9, 9]}),
         example(series={("dense", "kernel", "gradient_rms"): [0.1, 0.1]}),
+        example(logs={"loss": [1.0, 0.5, 0.2, 0.1]}, series=_dead(32, 36, 36, 36)),
     )
 
     def check(self, record: Record) -> Symptom | None:
@@ -61,7 +68,7 @@ class DeadRelu(SymptomRule):
             )
         last = share[measured][-2:]
         dying = np.all(last >= SHARE, axis=0)
-        if not dying.any():
+        if not dying.any() or not still_learning(record):
             return None
         worst = int(np.argmax(np.where(dying, last[-1], 0)))
         names = tuple(layer for layer, shown in zip(layers, dying, strict=True) if shown)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from kregtools.record import Record, constant_loss, derived
+from kregtools.record import Record, derived
 from kregtools.symptoms.symptom import CannotCheckError
+from kregtools.symptoms.yardstick import yardstick
 
 LEAST_EPOCHS = 3
 
@@ -82,18 +83,22 @@ def data_loss(record: Record) -> np.ndarray:
 
 def initial_loss(record: Record) -> float:
     """The loss that a run has before it learned anything: the best constant's, else what it began with."""
-    constant = constant_loss(record)
-    if constant is not None:
-        return constant
+    judged = yardstick(record)
+    if judged is not None:
+        return judged.constant
     sampled = record.series("", "loss", "value")
     return float(sampled[0]) if len(sampled) and np.isfinite(sampled[0]) else _first(record.log("loss"))
 
 
 def still_learning(record: Record) -> bool:
-    """Whether the last loss known is above half of the initial one; a run that converged has small gradients."""
+    """Whether the last loss known is above half of the initial one; a run that converged has small gradients.
+
+    What soft targets cost a perfect prediction, too, is left out of both.
+    """
     losses = data_loss(record)
     last = _first(losses[::-1]) if len(losses) else _first(record.series("", "loss", "value")[::-1])
-    return not last <= 0.5 * initial_loss(record)
+    perfect = judged.perfect or 0.0 if (judged := yardstick(record)) else 0.0
+    return not last - perfect <= 0.5 * (initial_loss(record) - perfect)
 
 
 def first_step(record: Record, shown: np.ndarray) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from kregtools.record import Record, example
 from kregtools.symptoms.evidence import consumers, first_step, intact, layer_facts, require_details, require_samples
 from kregtools.symptoms.symptom import CannotCheckError, Shown, Symptom, SymptomRule
+from kregtools.symptoms.zero_kernels import started_at_zero
 
 RATIO = 0.1
 SCALE_FREE_RATIO = 1.0
@@ -101,19 +102,15 @@ class LargeUpdate(SymptomRule):
     def _thresholds(self, record: Record, layers: list[str]) -> tuple[list[int], np.ndarray]:
         """Which of the kernels are judged, and the largest healthy ratio of each."""
         facts, fed = layer_facts(record), consumers(record)
-        kernels, weights = record.matrix("kernel", "weight_norm")
-        norms = dict(zip(kernels, weights[0], strict=True))
-        chosen = [
-            index for index, name in enumerate(layers) if norms.get(name, 1.0) != 0 and not _exempt(facts.get(name, {}))
-        ]
+        exempt = started_at_zero(record) | {name for name, layer in facts.items() if _tiny(layer)}
+        chosen = [index for index, name in enumerate(layers) if name not in exempt]
         scale_free = [_scale_free(facts.get(layers[index], {}), fed.get(layers[index], []), facts) for index in chosen]
         return chosen, np.where(scale_free, SCALE_FREE_RATIO, RATIO)
 
 
-def _exempt(layer: dict[str, Any]) -> bool:
-    zero = (layer.get("kernel_initializer") or {}).get("class") in ("Zeros", "zeros")
+def _tiny(layer: dict[str, Any]) -> bool:
     parameters = layer.get("parameters")
-    return zero or (parameters is not None and parameters < TINY)
+    return parameters is not None and parameters < TINY
 
 
 def _scale_free(layer: dict[str, Any], fed: list[str], facts: dict[str, dict[str, Any]]) -> bool:

@@ -10,13 +10,13 @@ from kregtools.record import Record, example
 from kregtools.symptoms.comparison import beats_majority
 from kregtools.symptoms.curves import (
     lowest,
-    require_constant_loss,
     require_seen_penalty,
     tail,
     validation_data_loss,
 )
 from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
 from kregtools.symptoms.symptom import Symptom, SymptomRule
+from kregtools.symptoms.yardstick import require_yardstick
 
 LEVEL = 0.95
 LEARNED = 0.7
@@ -29,7 +29,8 @@ class NoGeneralization(SymptomRule):
 
     How it is detected: the training loss ends below 70 % of what the best constant prediction costs and a fifth below
     its own start, while the lowest validation loss is above 95 % of it, penalties left out, and the validation
-    accuracy, where there is one, does not beat the share of the most frequent class.
+    accuracy, where there is one, does not beat the share of the most frequent class. What soft targets and smoothed
+    labels cost a perfect prediction is left out of all of these; a weighted loss is not judged.
 
     Why it matters: what was learned is of no use for data not seen before; there is no epoch to stop at.
 
@@ -66,26 +67,28 @@ class NoGeneralization(SymptomRule):
     def check(self, record: Record) -> Symptom | None:
         validation_loss(record)
         require_epochs(record)
-        constant = require_constant_loss(record)
+        if beats_majority(record, "val_"):
+            return None
+        yardstick = require_yardstick(record)
         training, best = data_loss(record), lowest(validation_data_loss(record))
         end, start = tail(training), float(training[0])
-        learned = np.isfinite(end) and end <= min(LEARNED * constant, FALLEN * start)
-        if not learned or best <= LEVEL * constant or beats_majority(record, "val_"):
+        fell = np.isfinite(end) and end <= yardstick.at(0.0) + FALLEN * (start - yardstick.at(0.0))
+        if not fell or not yardstick.above(best, LEVEL) or yardstick.above(end, LEARNED):
             return None
         require_seen_penalty(record)
         return Symptom(
             self.name,
             "critical",
             f"The training loss falls to {end:.3g}, and the validation loss is at best {best:.3g}, "
-            f"{best / constant:.0%} of what the best constant prediction costs ({constant:.3g}); below {LEVEL:.0%} "
+            f"{yardstick.told(best)} ({yardstick.constant:.3g}); below {LEVEL:.0%} "
             "something would hold for other data, too.",
             (),
             None,
             {
                 "loss": end,
                 "best_val_loss": best,
-                "constant_loss": constant,
-                "ratio": best / constant,
+                **yardstick.evidence,
+                "ratio": yardstick.share(best),
                 "threshold": LEVEL,
             },
         )

@@ -10,13 +10,13 @@ from kregtools.record import Record, example
 from kregtools.symptoms.comparison import beats_majority
 from kregtools.symptoms.curves import (
     lowest,
-    require_constant_loss,
     require_seen_penalty,
     steadily_falling,
     validation_data_loss,
 )
 from kregtools.symptoms.evidence import LEAST_EPOCHS, data_loss
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
+from kregtools.symptoms.yardstick import require_yardstick
 
 LEVEL = 0.95
 MOVED = 0.02
@@ -33,9 +33,10 @@ class NoLearning(SymptomRule):
     """The network has learned nothing from its inputs.
 
     How it is detected: after three epochs and 30 steps or more, the best training loss, penalties left out, is above
-    95 % of what the best constant prediction costs. The best validation loss, which is measured without dropout and
+    95 % of what the best constant prediction costs, or of the way there from a perfect prediction, where soft targets
+    or smoothed labels make that cost something. The best validation loss, which is measured without dropout and
     class weights, is not below that either, and no accuracy is above the share of the most frequent class. A loss
-    that falls steadily, by more than 2 % of the constant's, is slow instead.
+    that falls steadily, by more than 2 % of the constant's, is slow instead. A weighted loss is not judged.
 
     Why it matters: the network ignores its inputs; the biases alone would do as well.
 
@@ -69,12 +70,14 @@ class NoLearning(SymptomRule):
     )
 
     def check(self, record: Record) -> Symptom | None:
-        constant = require_constant_loss(record)
+        if beats_majority(record, "", "val_"):
+            return None
+        yardstick = require_yardstick(record)
         training, validation = data_loss(record), validation_data_loss(record)
         best = lowest(training, validation)
-        if best <= LEVEL * constant or beats_majority(record, "", "val_"):
+        if not yardstick.above(best, LEVEL):
             return None
-        if steadily_falling(training) and training[0] - training[-1] > MOVED * constant:
+        if steadily_falling(training) and training[0] - training[-1] > yardstick.at(MOVED) - yardstick.at(0.0):
             return None
         steps = int(record.logs[-1]["step"]) + 1 if record.logs else 0
         if np.isfinite(training).sum() < LEAST_EPOCHS or steps < LEAST_STEPS:
@@ -88,9 +91,9 @@ class NoLearning(SymptomRule):
         return Symptom(
             self.name,
             "critical",
-            f"The best loss is {best:.3g}, {best / constant:.0%} of what the best constant prediction costs "
-            f"({constant:.3g}); below {LEVEL:.0%} something would have been learned.",
+            f"The best loss is {best:.3g}, {yardstick.told(best)} ({yardstick.constant:.3g}); below {LEVEL:.0%} "
+            "something would have been learned.",
             (),
             None,
-            {"loss": best, "constant_loss": constant, "ratio": best / constant, "threshold": LEVEL},
+            {"loss": best, **yardstick.evidence, "ratio": yardstick.share(best), "threshold": LEVEL},
         )

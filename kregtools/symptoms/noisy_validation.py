@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from kregtools.record import Record, constant_loss, example
+from kregtools.record import Record, example
 from kregtools.symptoms.curves import noise, turns
 from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
+from kregtools.symptoms.yardstick import yardstick
 
 LEAST_EPOCHS = 5
 NOISE = 0.10
@@ -28,7 +29,7 @@ class NoisyValidation(SymptomRule):
     How it is detected: over the second half of the run, the std of its jumps (from second differences, so that
     neither a slope nor a single spike counts) is above 10 % of its median and more than three times what the
     training loss shows, and in at least 30 % of the epochs it turns, by 10 % as well. A loss below 5 % of the best
-    constant prediction's has converged: its jumps do not matter.
+    constant prediction's, less what soft targets cost a perfect one, has converged: its jumps do not matter.
 
     Why it matters: the best epoch is then the luckiest one. Differences between runs that are no larger than the
     jumps say nothing.
@@ -60,7 +61,8 @@ class NoisyValidation(SymptomRule):
         late = judged[len(judged) // 2 - 1 :]
         validation, training = validation[late], data_loss(record)[late]
         level, jumps = float(np.median(validation)), noise(validation)
-        if level <= CONVERGED * (constant_loss(record) or 0.0) or level <= 0 or not np.isfinite(training).all():
+        converged = level <= (judged.at(CONVERGED) if (judged := yardstick(record)) else 0.0)
+        if converged or not np.isfinite(training).all():
             return None
         own, count = noise(training), turns(validation, NOISE * level)
         noisy = jumps > NOISE * level and own < SMOOTH * jumps and count >= math.ceil(SHARE * (len(late) - 2))

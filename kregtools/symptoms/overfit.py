@@ -7,14 +7,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from kregtools.record import Record, constant_loss, example
+from kregtools.record import Record, example
 from kregtools.symptoms.comparison import mismatch
 from kregtools.symptoms.curves import jumps, penalty_unseen, trend
 from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
 from kregtools.symptoms.symptom import Symptom, SymptomRule
+from kregtools.symptoms.yardstick import yardstick
 
 RISE = 1.10
 STEADY_RISE = 1.05
+FELL = 0.9
 MORE_ERRORS = 1.25
 GAP = 1.20
 LEAST_SINCE = 10
@@ -44,9 +46,9 @@ class Overfit(SymptomRule):
     training. The training loss has fallen since, is at least a sixth below it and, penalties left out, below that of
     the best constant prediction, where that is known. A validation loss that jumps is told by its size: the rise is
     more than 3.5 times what it falls by in between, or it drifts upwards over ten epochs or more (rank correlation with
-    time above 0.5). One that is far above the training loss from the first epoch on is another symptom,
-    `train_val_mismatch`; one below 5 % of the constant's does no harm. The onset is the epoch with the lowest
-    validation loss: what comes after it was learned by heart.
+    time above 0.5). One that is far above the training loss from the first epoch on, and never fell by a tenth and
+    below the constant's, is another symptom, `train_val_mismatch`; one below 5 % of the constant's does no harm. The
+    onset is the epoch with the lowest validation loss: what comes after it was learned by heart.
 
     Why it matters: every epoch after the onset makes the network worse on data it has not seen.
 
@@ -54,7 +56,7 @@ class Overfit(SymptomRule):
     with `EarlyStopping(restore_best_weights=True)`.
 
     Threshold: 10 % is the rule of SageMaker Debugger. 5 % if steady or confirmed, and what counts as noise, are
-    judgement.
+    judgement. A tenth that it fell is the 10 % it has to rise.
     """
 
     name = "overfit"
@@ -78,6 +80,13 @@ class Overfit(SymptomRule):
             }
         ),
         example(logs=NOISY_LABELS),
+        example(
+            logs={
+                "loss": [0.42, 0.20, 0.12, 0.08, 0.05, 0.03, 0.02, 0.015],
+                "val_loss": [0.66, 0.50, 0.55, 0.63, 0.72, 0.80, 0.88, 0.95],
+            },
+            facts=BINARY,
+        ),
     )
     HEALTHY: ClassVar = (
         example(
@@ -105,15 +114,19 @@ class Overfit(SymptomRule):
     def check(self, record: Record) -> Symptom | None:
         validation = validation_loss(record)
         require_epochs(record)
-        training, judged = record.log("loss"), np.flatnonzero(np.isfinite(validation))
-        onset = int(judged[np.argmin(validation[judged])])
-        tail = judged[-max(2, math.ceil(0.05 * len(judged))) :]
+        training, known = record.log("loss"), np.flatnonzero(np.isfinite(validation))
+        onset = int(known[np.argmin(validation[known])])
+        tail = known[-max(2, math.ceil(0.05 * len(known))) :]
         end, lowest = float(validation[tail].mean()), float(validation[onset])
         trained = float(training[tail].mean())
         confirmed = _more_errors(record, onset, tail)
-        rose = onset < tail[0] and _rose(validation[judged], int(np.argmin(validation[judged])), end, confirmed)
+        rose = onset < tail[0] and _rose(validation[known], int(np.argmin(validation[known])), end, confirmed)
         by_heart = trained < training[onset] and GAP * trained < end and _learned(record, tail)
-        if not (rose and by_heart) or end <= CONVERGED * (constant_loss(record) or 0.0) or mismatch(record):
+        judged = yardstick(record)
+        converged = judged is not None and end <= judged.at(CONVERGED)
+        held = lowest <= FELL * validation[known[0]] and (judged is None or lowest < judged.constant)
+        apart = mismatch(record) and not held
+        if not (rose and by_heart) or converged or apart:
             return None
         rise, epoch = end / lowest - 1, int(record.epochs[onset]) + 1
         return Symptom(
@@ -156,10 +169,10 @@ def _more_errors(record: Record, onset: int, tail: np.ndarray) -> bool:
 
 def _learned(record: Record, tail: np.ndarray) -> bool:
     """Whether the training loss got below that of the best constant; a run that blew up has learned nothing."""
-    constant = constant_loss(record)
-    if constant is None or penalty_unseen(record):
+    judged = yardstick(record)
+    if judged is None or penalty_unseen(record):
         return True
-    return bool(data_loss(record)[tail].mean() < constant)
+    return bool(data_loss(record)[tail].mean() < judged.constant)
 
 
 def _gaps(record: Record) -> dict[str, float]:

@@ -11,7 +11,6 @@ from kregtools.record import Record, example
 from kregtools.symptoms.curves import (
     lowest,
     paces,
-    require_constant_loss,
     require_seen_penalty,
     steadily_falling,
     validation_data_loss,
@@ -19,6 +18,7 @@ from kregtools.symptoms.curves import (
 )
 from kregtools.symptoms.evidence import data_loss, require_epochs
 from kregtools.symptoms.symptom import Symptom, SymptomRule
+from kregtools.symptoms.yardstick import require_yardstick
 
 LEVEL = 0.4
 LEAST_EPOCHS = 5
@@ -30,10 +30,11 @@ class SlowConvergence(SymptomRule):
     """The loss falls steadily and is far from its end.
 
     How it is detected: the training loss and the validation loss, penalties left out, are above 40 % of what the best
-    constant prediction costs; the lower of the two fell in four of five epochs; the last fifth of the run still fell
-    at half of the average pace (80 % in runs below ten epochs); and as many epochs again would not bring it to the
-    40 %. A loss above the constant's is slow if its last fifth took a tenth off it. Neither a short run that learns
-    well nor one that bends towards a floor is slow.
+    constant prediction costs, or of the way there from a perfect prediction, where soft targets or smoothed labels make
+    that cost something; a weighted loss is not judged. The lower of the two fell in four of five epochs; the last fifth
+    of the run still fell at half of the average pace (80 % in runs below ten epochs); and as many epochs again would
+    not bring it to the 40 %. A loss above the constant's is slow if its last fifth took a tenth off it. Neither a short
+    run that learns well nor one that bends towards a floor is slow.
 
     Why it matters: the run stops before the network has learned what it can.
 
@@ -60,29 +61,30 @@ class SlowConvergence(SymptomRule):
 
     def check(self, record: Record) -> Symptom | None:
         require_epochs(record, LEAST_EPOCHS)
-        constant = require_constant_loss(record)
+        yardstick = require_yardstick(record)
         training, validation = data_loss(record), validation_data_loss(record)
         if not np.isfinite(training).all():
             return None
         # Dropout lifts the training loss: the validation loss then tells more of what was learned.
         curve = validation if np.isfinite(validation).all() and validation[-1] < training[-1] else training
-        best, level = lowest(training, validation), LEVEL * constant
-        if best <= level or will_reach(curve, level) or not _slow(curve, best, constant):
+        best, level = lowest(training, validation), yardstick.at(LEVEL)
+        slow = best > level and not will_reach(curve, level) and _slow(curve, best, yardstick.constant)
+        if not slow or not yardstick.above(best, LEVEL):
             return None
         require_seen_penalty(record)
         last, end = paces(curve)[0], float(curve[-1])
         epochs = math.ceil((end - level) / last)
         return Symptom(
             self.name,
-            "warning" if best > 0.9 * constant else "info",
+            "warning" if best > yardstick.at(0.9) else "info",
             f"The {'training' if curve is training else 'validation'} loss falls by {last:.2g} an epoch and ends at "
-            f"{end:.3g}, {end / constant:.0%} of what the best constant prediction costs; at that pace it takes "
+            f"{end:.3g}, {yardstick.told(end)}; at that pace it takes "
             f"{epochs:,} more epochs to {LEVEL:.0%}, where no more than {len(curve)} would be sound.",
             (),
             None,
             {
                 "loss": end,
-                "constant_loss": constant,
+                **yardstick.evidence,
                 "pace": last,
                 "epochs_to_go": float(epochs),
                 "threshold": LEVEL,

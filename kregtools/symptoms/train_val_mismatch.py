@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from kregtools.record import Record, example
-from kregtools.symptoms.comparison import MISMATCH, mismatch, trained_before
+from kregtools.symptoms.comparison import MISMATCH, comparable, mismatch, trained_before
 from kregtools.symptoms.evidence import require_epochs, validation_loss
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
 
@@ -17,17 +17,20 @@ class TrainValMismatch(SymptomRule):
     """The validation loss is far above the training loss from the first epochs on.
 
     How it is detected: in each of the first two epochs, and in half of all, the validation loss is at least 1.5 times
-    the training loss, and further above it than a quarter of what the best constant prediction costs. Accuracy,
-    where there is one, is at least 5 points worse as well. In the first epoch every row is new to the network, so
-    that its training loss is that of unseen rows: overfitting cannot have begun. The other way round nothing is
-    said: dropout, augmentation and class weights lift the training loss. Epochs in which the averages of a batch
-    normalization have not settled do not count, and a fit that goes on with a trained network is not judged.
+    the training loss, and further above it than a quarter of what the best constant prediction costs. Accuracy, where
+    there is one, is at least 5 points worse as well, unless the loss is 3 times or more and not weighted; a weighted
+    loss is not judged without it. In the first epoch every row is new to the network, so that its training loss is that
+    of unseen rows: overfitting cannot have begun. The other way round nothing is said: dropout, augmentation and class
+    weights lift the training loss. Epochs in which the averages of a batch normalization have not settled do not count,
+    and a fit that goes on with a trained network is not judged.
 
     Why it matters: the validation loss then measures another task, and choosing by it chooses wrongly.
 
     What to do: see the cause; prepare both sets by the same code, and shuffle before splitting.
 
-    Threshold: 1.5 times and a quarter are judgement: by chance, sets of 64 rows or more do not differ by that.
+    Threshold: 1.5 times and a quarter are judgement: by chance, sets of 64 rows or more do not differ by that. So are 3
+    times: accuracies are compared to tell weights, which are seldom that far from 1, and in the first epochs the
+    training accuracy may be at chance still.
     """
 
     name = "train_val_mismatch"
@@ -39,6 +42,15 @@ class TrainValMismatch(SymptomRule):
                 "val_loss": [0.9, 0.8, 0.8, 0.9],
                 "accuracy": [0.8, 0.9, 0.95, 0.95],
                 "val_accuracy": [0.6, 0.62, 0.61, 0.6],
+            },
+            facts=BINARY,
+        ),
+        example(
+            logs={
+                "loss": [0.77, 0.61, 0.49, 0.40],
+                "val_loss": [104.0, 79.0, 55.0, 34.0],
+                "accuracy": [0.55, 0.76, 0.84, 0.90],
+                "val_accuracy": [0.62, 0.62, 0.62, 0.62],
             },
             facts=BINARY,
         ),
@@ -64,6 +76,11 @@ class TrainValMismatch(SymptomRule):
     def check(self, record: Record) -> Symptom | None:
         validation_loss(record)
         require_epochs(record)
+        if not comparable(record):
+            raise CannotCheckError(
+                "the training loss is weighted by `class_weight` or `sample_weight`, and there is no accuracy to "
+                'compare instead: compile with `metrics=["accuracy"]`'
+            )
         ratio = mismatch(record)
         if ratio is None and trained_before(record) and (record.log("val_loss") >= MISMATCH * record.log("loss")).all():
             raise CannotCheckError("the network had been trained before this fit, perhaps on the same rows")
@@ -75,7 +92,7 @@ class TrainValMismatch(SymptomRule):
             "warning",
             f"In the first epoch, when no row had been seen before, the validation loss is {validation:.3g} and the "
             f"training loss {training:.3g}, and it stays at {ratio:.2g} times or more; below {MISMATCH:g} times is "
-            "chance. The two sets differ.",
+            "chance. The two sets differ, or the training rows come in an order (sorted, and `shuffle=False`).",
             (),
             int(record.logs[0]["step"]),
             {

@@ -97,12 +97,15 @@ def test_one_hot_targets_have_no_entropy_of_their_own():
     found = measured(data.targets, y, np.zeros((50, 4), "float32"))
     assert [found[f"count_{label}"] for label in range(4)] == y.sum(axis=0).tolist()
     assert (found["rows"], found["entropy"], found["integer_fraction"]) == (50, 0, 1)
+    assert found["binary_entropy"] == 0
 
 
 def test_soft_targets_have_an_entropy_of_their_own():
     y = RNG.dirichlet(np.ones(4), size=50).astype("float32")
     found = measured(data.targets, y, np.zeros((50, 4), "float32"))
     assert found["entropy"] == pytest.approx(-(y * np.log(y)).sum(axis=1).mean(), rel=1e-4)
+    each = -(y * np.log(y) + (1 - y) * np.log(1 - y)).mean()
+    assert found["binary_entropy"] == pytest.approx(each, rel=1e-4)
     assert found["integer_fraction"] == 0
     p = RNG.random(50).astype("float32")
     expected = -(p * np.log(p) + (1 - p) * np.log(1 - p)).mean()

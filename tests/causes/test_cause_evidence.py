@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kregtools.causes.evidence import (
+    Name,
     accuracy,
     clipped,
     compile_with,
@@ -19,6 +20,7 @@ from kregtools.causes.evidence import (
     loss_code,
     optimizer,
     plain_layers,
+    row_losses,
 )
 from kregtools.record import Record, example
 
@@ -42,6 +44,23 @@ def test_facts_that_are_missing_are_none():
 def test_hidden_layers_have_a_kernel_and_are_not_the_last():
     record = example(facts={"layers": [*network("Dense", "Dropout", "LSTM", None, "Dense"), {"name": "no_weights"}]})
     assert [layer["name"] for layer in hidden_layers(record)] == ["layer_0", "layer_2", "layer_3"]
+
+
+def test_several_outputs_are_no_hidden_layers():
+    facts = [
+        {"name": "trunk", "class": "Dense", "weights": ["kernel"], "inbound": []},
+        {"name": "left", "class": "Dense", "weights": ["kernel"], "inbound": ["trunk"]},
+        {"name": "right", "class": "Dense", "weights": ["kernel"], "inbound": ["trunk"]},
+        {"name": "softmax", "class": "Softmax", "weights": [], "inbound": ["right"]},
+    ]
+    record = example(facts={"layers": facts, "outputs": [{"layer": "left"}, {"layer": "softmax"}]})
+    assert [layer["name"] for layer in hidden_layers(record)] == ["trunk"]
+
+
+def test_a_model_within_the_model_is_no_layer_of_its_own():
+    inner = {"name": "inner", "class": "Sequential", "weights": ["kernel", "kernel"]}
+    record = example(facts={"layers": [inner, *network("Dense", "Dense")]})
+    assert [layer["name"] for layer in hidden_layers(record)] == ["layer_0"]
 
 
 def test_plain_layers_are_dense_or_convolutional():
@@ -96,6 +115,11 @@ def test_the_loss_as_it_is_given_to_compile(facts, code):
         ({"class": "SGD", "momentum": 0.0, "nesterov": False}, "SGD(learning_rate=0.05)"),
         ({"class": "SGD", "momentum": 0.899999976}, "SGD(learning_rate=0.05, momentum=0.9)"),
         ({"class": "RMSprop", "rho": 0.9}, "RMSprop(learning_rate=0.05)"),
+        ({"class": "RMSprop", "rho": 0.95, "learning_rate": 3.0}, "RMSprop(learning_rate=0.05, rho=0.95)"),
+        (
+            {"class": "AdamW", "beta_1": 0.9, "beta_2": 0.95, "weight_decay": 0.01, "global_clipnorm": 1.0},
+            "AdamW(learning_rate=0.05, beta_2=0.95, weight_decay=0.01, global_clipnorm=1.0)",
+        ),
         ({"class": None}, "Adam(learning_rate=0.05)"),
         (None, "Adam(learning_rate=0.05)"),
     ],
@@ -105,6 +129,62 @@ def test_the_line_that_compiles_again(facts, arguments):
     assert compile_with(record, learning_rate=0.0500000007) == (
         f'model.compile(keras.optimizers.{arguments}, loss="huber", metrics=[...])'
     )
+
+
+def test_a_setting_that_is_changed_is_not_also_kept():
+    facts = {"class": "SGD", "learning_rate": 0.1, "clipnorm": 0.001, "weight_decay": 0.5}
+    record = example(facts={"optimizer": facts})
+    assert "SGD(learning_rate=0.1, weight_decay=0.01, clipnorm=0.001)" in compile_with(record, weight_decay=0.01)
+    # Keras takes one way of clipping.
+    assert "SGD(learning_rate=0.1, weight_decay=0.5, global_clipnorm=1.0)" in compile_with(record, global_clipnorm=1.0)
+
+
+def test_a_schedule_that_is_left_out_is_named():
+    record = example(facts={"optimizer": {"class": "SGD", "schedule": {"class": "CosineDecay"}}})
+    assert compile_with(record, learning_rate=0.1).endswith(
+        "metrics=[...])  # without its CosineDecay, which may start from this rate"
+    )
+    assert compile_with(record, learning_rate=Name("schedule")) == (
+        "model.compile(keras.optimizers.SGD(learning_rate=schedule), loss=loss, metrics=[...])"
+    )
+
+
+@pytest.mark.parametrize(
+    "facts, made",
+    [
+        (losses("sparse_categorical_crossentropy"), "keras.losses.SparseCategoricalCrossentropy(reduction=None)"),
+        (
+            losses("binary_crossentropy", from_logits=True),
+            "keras.losses.BinaryCrossentropy(from_logits=True, reduction=None)",
+        ),
+        (losses("mean_squared_error"), "keras.losses.MeanSquaredError(reduction=None)"),
+        (losses("my_own"), "loss"),
+        (losses("huber", "huber"), "loss"),
+        ({}, "loss"),
+    ],
+)
+def test_the_line_that_computes_the_loss_of_each_row(facts, made):
+    assert row_losses(example(facts=facts)) == f"losses = {made}(y, model.predict(x))"
+
+
+@pytest.mark.parametrize(
+    "name, labels, predictions",
+    [
+        ("sparse_categorical_crossentropy", [0, 2, 1], [[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [0.8, 0.1, 0.1]]),
+        ("binary_crossentropy", [0, 1, 1], [[0.1], [0.9], [0.1]]),
+        ("mean_absolute_error", [0.0, 1.0, 5.0], [[0.1], [0.9], [0.1]]),
+    ],
+)
+def test_the_loss_of_each_row_is_largest_for_the_wrong_one(name, labels, predictions):
+    import keras
+
+    class Model:
+        def predict(self, x):
+            return np.array(predictions, "float32")
+
+    scope = {"keras": keras, "y": np.array(labels), "x": None, "model": Model()}
+    exec(row_losses(example(facts=losses(name))), scope)
+    assert keras.ops.convert_to_numpy(keras.ops.argsort(scope["losses"])).tolist()[-1] == 2
 
 
 def test_settings_that_are_no_floats_stay_as_they_are():
@@ -281,6 +361,9 @@ def test_the_only_output_is_that_of_the_loss():
         (seen(1, mean=0.0, std=1.0, min=-1.0, max=1.0), "binary"),
         (seen(1, mean=1.5, std=0.5, min=1.0, max=2.0), "binary"),
         (seen(1, mean=3.0, std=1.0, min=2.0, max=4.0), "numbers"),
+        (seen(1, mean=51.0, std=102.0, min=0.0, max=255.0, integer_fraction=1.0), "binary"),
+        (seen(1, mean=51.0, std=60.0, min=0.0, max=255.0, integer_fraction=1.0), "integers"),
+        (seen(784, mean=51.0, std=60.0, min=0.0, max=255.0, integer_fraction=1.0), "numbers"),
         (seen(2, mean=0.5, std=0.5, min=0.0, max=1.0), "one_hot"),
         (seen(4, mean=0.25, std=0.1875**0.5, min=0.0, max=1.0), "one_hot"),
         (seen(4, **TWO), "multi_label"),
@@ -317,8 +400,12 @@ def test_the_width_of_an_output_that_is_not_known_is_that_of_its_targets():
             (2, "softmax", "sparse_categorical_crossentropy"),
         ),
         (
-            seen(30, mean=3.0, std=1.0, min=0.0, max=9.0, integer_fraction=1.0),
+            seen(1, mean=3.0, std=1.0, min=0.0, max=9.0, integer_fraction=1.0),
             (10, "softmax", "sparse_categorical_crossentropy"),
+        ),
+        (
+            seen(30, mean=3.0, std=1.0, min=0.0, max=9.0, integer_fraction=1.0),
+            (30, "linear", "mean_squared_error"),
         ),
         (seen(4, mean=0.25, std=0.1875**0.5, min=0.0, max=1.0), (4, "softmax", "categorical_crossentropy")),
         (seen(4, **TWO), (4, "sigmoid", "binary_crossentropy")),

@@ -241,4 +241,8 @@ def test_soft_targets_of_two_values_leave_their_entropy_where_it_was_recorded():
     signs = {"mean": 0.0, "std": 1.0, "min": -1.0, "max": 1.0}
     assert perfect_loss(seen("binary_crossentropy", **signs)) is None
     columns = {"count": 200, "rows": 100, "count_0": 20, "count_1": 20}
-    assert perfect_loss(seen("binary_crossentropy", **{**soft, **columns}, entropy=0.4)) is None
+    wide = {**soft, **columns, "entropy": 0.4}
+    assert perfect_loss(seen("binary_crossentropy", **wide)) is None
+    assert perfect_loss(seen("binary_crossentropy", **wide, binary_entropy=0.3)) == 0.3
+    # Of more columns than are counted, the sum over them is no entropy of one value.
+    assert perfect_loss(seen("binary_crossentropy", **soft, entropy=40.0, binary_entropy=0.3)) == 0.3

@@ -49,6 +49,15 @@ def test_what_is_said_of_targets_out_of_reach():
     )
 
 
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+def test_a_hinge_loss_asks_for_minus_one_however_the_labels_are_given(low):
+    said = "the targets range from -1 to 1, and sigmoid gives 0 to 1"
+    for loss in ("hinge", "squared_hinge"):
+        assert out_of_reach("sigmoid", between(low, 1.0), loss) == said
+        assert out_of_reach("tanh", between(low, 1.0), loss) is None
+    assert out_of_reach("sigmoid", between(0.0, 1.0), "mean_squared_error") is None
+
+
 @pytest.mark.parametrize("activation", ["linear", "gelu", "my_own", None])
 def test_an_activation_of_unknown_range_reaches_everything(activation):
     assert out_of_reach(activation, between(-1e6, 1e6)) is None

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from symptom_records import NAN, REGULARIZED, SQUARED, by_epoch, targets
+from symptom_records import NAN, REGULARIZED, by_epoch
 
 from kregtools.record import Record, example
 from kregtools.symptoms import CannotCheckError
@@ -12,7 +12,6 @@ from kregtools.symptoms.curves import (
     noise,
     paces,
     penalty_unseen,
-    require_constant_loss,
     require_seen_penalty,
     steadily_falling,
     tail,
@@ -21,16 +20,6 @@ from kregtools.symptoms.curves import (
     validation_data_loss,
     will_reach,
 )
-
-
-def test_the_constants_loss_is_required():
-    assert require_constant_loss(example(facts=SQUARED, series=targets(std=3.0, mean=1.0))) == pytest.approx(9.0)
-    with pytest.raises(CannotCheckError) as refused:
-        require_constant_loss(example(facts=SQUARED))
-    assert str(refused.value) == (
-        "the loss of the best constant prediction is not known: use HealthMonitor, one output, and a crossentropy or "
-        "squared error as loss"
-    )
 
 
 def test_penalties_are_unseen_where_a_layer_has_them_and_no_step_was_sampled():

@@ -1,7 +1,7 @@
 """Where ReLU units are off for every row."""
 
 import pytest
-from symptom_records import NAN, refusal, seen, shown
+from symptom_records import NAN, SQUARED, refusal, seen, shown, targets
 
 from kregtools.record import example
 
@@ -71,3 +71,9 @@ def test_what_is_needed():
         "0 training steps were sampled and 1 are needed: train longer, or lower `sample_every`"
     )
     assert seen("dead_relu", example(series={("dense", "kernel", "gradient_rms"): [0.1]})) is None
+
+
+@pytest.mark.parametrize("end, found", [(0.51, True), (0.49, False)])
+def test_a_network_that_learned_has_units_enough(end, found):
+    logs = {"loss": [1.0, 0.8, end]}
+    assert bool(seen("dead_relu", example(logs=logs, facts=SQUARED, series={**targets(2), **off(32, 40)}))) == found

@@ -1,7 +1,7 @@
 """Where a gradient is said to explode."""
 
 import pytest
-from symptom_records import NAN, refusal, seen, shown
+from symptom_records import NAN, SQUARED, refusal, seen, shown, targets
 
 from kregtools.record import example
 
@@ -124,3 +124,10 @@ def test_what_is_needed():
         "1 training steps were sampled and 2 are needed: train longer, or lower `sample_every`"
     )
     assert seen("exploding_gradient", example(series={("dense", "bias", "gradient_norm"): [1.0, 1e6]})) is None
+
+
+@pytest.mark.parametrize("end, found", [(0.51, True), (0.49, False)])
+def test_a_run_that_got_over_it_is_none(end, found):
+    norms = {("dense", "kernel", "gradient_norm"): [0.5, 80.0], ("dense", "kernel", "gradient_rms"): [0.05, 8.0]}
+    logs = {"loss": [1.0, end, end]}
+    assert bool(seen("exploding_gradient", example(logs=logs, facts=SQUARED, series={**targets(2), **norms}))) == found

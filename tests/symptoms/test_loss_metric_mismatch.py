@@ -102,3 +102,110 @@ def test_what_is_needed():
     )
     assert seen("loss_metric_mismatch", run(loss=[0.1, NAN, 0.1], accuracy=[0.1] * 3)) is None
     assert shown("loss_metric_mismatch", run(loss=[0.1, 0.1], accuracy=[0.1] * 2))
+
+
+# ---- a crossentropy that does not see the output
+
+
+def compiled(name: str, units: int = 1, **settings):
+    return {
+        "losses": [{"name": name, "target": "target", **settings}],
+        "outputs": [{"tensor": "output", "target": "target", "shape": [None, units]}],
+    }
+
+
+def given(low: float, high: float, name: str = "binary_crossentropy", units: int = 1, **settings):
+    """What the loss was given in the second of three samples."""
+    series = {("", "output", "min"): [0.1, low, 0.1], ("", "output", "max"): [0.9, high, NAN]}
+    learned = {"loss": [0.6, 0.3, 0.1], "accuracy": [0.7, 0.9, 0.99]}
+    return example(logs=learned, facts=compiled(name, units, **settings), series=series)
+
+
+def test_what_is_said_of_outputs_that_are_no_probabilities():
+    symptom = shown("loss_metric_mismatch", given(-1.86, 4.54))
+    assert symptom.severity == "critical" and symptom.first_step == 1
+    assert symptom.message == (
+        "The outputs range from -1.86 to 4.54, and binary_crossentropy takes probabilities: it cuts off what is not "
+        "between 0 and 1, and gives no gradient there."
+    )
+    assert symptom.evidence == {"lowest": -1.86, "highest": 4.54, "threshold": 0.001}
+
+
+@pytest.mark.parametrize(
+    "low, high, name, found",
+    [
+        (0.0, 1.0009, "binary_crossentropy", False),
+        (-0.0009, 1.0, "binary_crossentropy", False),
+        (0.0, 1.0011, "binary_crossentropy", True),
+        (-0.0011, 1.0, "binary_focal_crossentropy", True),
+        (0.0, 9.0, "sparse_categorical_crossentropy", True),
+        (0.0, 9.0, "categorical_crossentropy", False),
+        (-0.1, 9.0, "categorical_crossentropy", True),
+        (-4.0, 9.0, "mean_squared_error", False),
+    ],
+)
+def test_probabilities_are_between_0_and_1_or_divided_by_their_sum(low, high, name, found):
+    assert bool(seen("loss_metric_mismatch", given(low, high, name, units=3))) == found
+
+
+def test_logits_may_be_anything():
+    assert seen("loss_metric_mismatch", given(-4.0, 4.0, from_logits=True)) is None
+
+
+def test_the_output_of_each_loss_is_looked_at():
+    facts = {
+        "losses": [{"name": "huber", "target": "target:a"}, {"name": "binary_crossentropy", "target": "target:b"}],
+        "outputs": [{"tensor": f"output:{name}", "target": f"target:{name}", "shape": [None, 1]} for name in "ab"],
+    }
+    series = {("", f"output:{name}", extreme): [0.5] for name in "ab" for extreme in ("min", "max")}
+    assert seen("loss_metric_mismatch", example(facts=facts, series={**series, ("", "output:a", "max"): [7.0]})) is None
+    assert shown("loss_metric_mismatch", example(facts=facts, series={**series, ("", "output:b", "max"): [7.0]}))
+
+
+@pytest.mark.parametrize("name", ["categorical_crossentropy", "categorical_focal_crossentropy"])
+def test_one_unit_has_nothing_to_choose_between(name):
+    symptom = shown("loss_metric_mismatch", example(logs={"loss": [0.0]}, facts=compiled(name)))
+    assert symptom.severity == "critical"
+    assert symptom.message == f"The {name} of a single unit is the same whatever the network puts out."
+    assert seen("loss_metric_mismatch", example(logs={"loss": [0.0]}, facts=compiled("huber"))) is None
+
+
+# ---- class numbers that one unit is to hit
+
+
+def numbers(low: float = 0.0, high: float = 2.0, units: int = 1, whole: float = 1.0, end: float = 0.1, **logs):
+    logs = {"loss": [0.6, end, end], **(logs or {"accuracy": [0.4, 0.65, 0.6]})}
+    series = targets(mean=(low + high) / 2, std=0.4 * (high - low), min=low, max=high, integer_fraction=whole)
+    return example(logs=logs, facts=compiled("mean_squared_error", units), series=series)
+
+
+def test_what_is_said_of_class_numbers():
+    symptom = shown("loss_metric_mismatch", numbers())
+    assert symptom.severity == "warning"
+    assert symptom.message == (
+        "The loss falls to 0.1, 16% of what the best constant prediction costs, and the accuracy is at best 65.0%: of "
+        "a single unit it is that of two classes, and the targets are whole numbers from 0 to 2."
+    )
+
+
+@pytest.mark.parametrize(
+    "settings, found",
+    [
+        ({}, True),
+        ({"high": 29.0, "end": 1.0}, True),
+        ({"high": 30.0, "end": 1.0}, False),
+        ({"high": 1.0, "end": 0.01}, False),
+        ({"whole": 0.9}, False),
+        ({"units": 3}, False),
+        ({"end": 0.4}, False),
+        ({"mae": [0.3] * 3}, False),
+    ],
+)
+def test_class_numbers_are_few_and_whole_and_judged_by_an_accuracy(settings, found):
+    assert bool(seen("loss_metric_mismatch", numbers(**settings))) == found
+
+
+def test_two_numbers_are_two_classes():
+    series = targets(mean=3.0, std=1.0, min=2.0, max=4.0, integer_fraction=1.0)
+    logs = {"loss": [0.6, 0.1, 0.1], "accuracy": [0.5] * 3}
+    assert seen("loss_metric_mismatch", example(logs=logs, facts=compiled("mean_squared_error"), series=series)) is None

@@ -141,8 +141,17 @@ def test_where_the_constant_is_not_known_any_gap_is_far_enough():
 def test_an_accuracy_is_five_points_worse_as_well(worse, found, epoch):
     unseen = [0.7, 0.7, 0.9]
     unseen[epoch] = 0.9 - worse
-    record = run([0.5] * 3, [1.5] * 3, accuracy=[0.9] * 3, val_accuracy=unseen)
+    record = run([0.5] * 3, [1.4] * 3, accuracy=[0.9] * 3, val_accuracy=unseen)
     assert bool(mismatch(record)) == found
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+@pytest.mark.parametrize("times, weighted, found", [(3.1, False, True), (2.9, False, False), (3.1, True, False)])
+def test_three_times_the_loss_needs_no_accuracy_unless_it_is_weighted(times, weighted, found, epoch):
+    validation = [2.0, 2.0, 2.0]
+    validation[epoch] = 0.5 * times
+    same = {"accuracy": [0.6] * 3, "val_accuracy": [0.6] * 3}
+    assert bool(mismatch(run([0.5] * 3, validation, {"weighted": weighted}, **same))) == found
 
 
 @pytest.mark.parametrize("logs", [{"accuracy": [0.9] * 3}, {"val_accuracy": [0.9] * 3}])

@@ -244,3 +244,19 @@ def test_what_is_needed():
     assert refusal("overfit", example(logs={"loss": [0.5] * 3, "val_loss": [NAN] * 3})) == (
         "the validation loss is NaN or infinite in every epoch"
     )
+
+
+@pytest.mark.parametrize(
+    "validation, found",
+    [
+        ([0.90, 0.82, 0.83, 0.85, 0.90, 0.95, 0.98], False),
+        ([0.92, 0.82, 0.83, 0.85, 0.90, 0.95, 0.98], True),
+        ([1.60, 1.10, 1.15, 1.20, 1.30, 1.40, 1.50], False),
+    ],
+)
+def test_validation_data_of_another_kind_is_told_by_a_loss_that_hardly_falls(validation, found):
+    """Far above the training loss from the first epoch on, it has to fall by a tenth and below the constant's."""
+    logs = {"loss": [0.4, 0.2, 0.12, 0.08, 0.05, 0.03, 0.02], "val_loss": validation}
+    record = example(logs=logs, facts=SQUARED, series=targets())
+    assert shown("train_val_mismatch", record)
+    assert bool(seen("overfit", record)) == found

@@ -14,7 +14,8 @@ def test_what_is_said():
     assert symptom.severity == "warning"
     assert symptom.message == (
         "In the first epoch, when no row had been seen before, the validation loss is 1 and the training loss 0.5, and "
-        "it stays at 2 times or more; below 1.5 times is chance. The two sets differ."
+        "it stays at 2 times or more; below 1.5 times is chance. The two sets differ, or the training rows come in an "
+        "order (sorted, and `shuffle=False`)."
     )
     assert symptom.layers == () and symptom.first_step == 29
     assert symptom.evidence == {"ratio": 2.0, "first_loss": 0.5, "first_val_loss": 1.0, "threshold": 1.5}
