@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
-from kregtools.symptoms.comparison import accuracy, majority_share
+from kregtools.symptoms.comparison import accuracy, has_classes, majority_share
 from kregtools.symptoms.curves import require_seen_penalty, tail
 from kregtools.symptoms.evidence import data_loss, require_epochs
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
@@ -33,6 +33,7 @@ class LossMetricMismatch(SymptomRule):
     How it is detected: a crossentropy, penalties left out, ends below half of what the best constant prediction costs
     (what soft targets cost a perfect one is left out; a weighted loss is not judged), and the best accuracy, in
     training or validation, has won less than a tenth of what lies between the share of the most frequent class and 1.
+    Targets of a binary crossentropy that are probabilities themselves are no classes, and nothing is compared.
 
     Why it matters: the loss is not computed from what the network puts out (Keras takes the logits from before a
     sigmoid or softmax), or the accuracy does not compare what it should. A softmax over one unit is always 1, and
@@ -72,7 +73,7 @@ class LossMetricMismatch(SymptomRule):
 
     def check(self, record: Record) -> Symptom | None:
         losses = record.facts.get("losses") or []
-        if len(losses) != 1 or "crossentropy" not in str(losses[0].get("name")):
+        if len(losses) != 1 or "crossentropy" not in str(losses[0].get("name")) or not has_classes(record):
             return None
         require_epochs(record, 2)
         require_unweighted(record)
