@@ -30,6 +30,15 @@ def majority_share(record: Record) -> float | None:
     return float(targets.counts.max() / total) if total > 0 else None
 
 
+def has_classes(record: Record) -> bool:
+    """Whether the targets may be classes, of which an accuracy tells: probabilities of their own are none."""
+    losses = record.facts.get("losses") or []
+    return all(
+        loss.get("name") != "binary_crossentropy" or not targets.known or targets.shares is not None
+        for loss, targets in targets_of(record, losses) or ()
+    )
+
+
 def accuracy(record: Record, prefix: str = "") -> np.ndarray | None:
     """The accuracy by epoch, `None` where none was logged."""
     logged = [name for name in ACCURACIES if np.isfinite(record.log(prefix + name)).any()]

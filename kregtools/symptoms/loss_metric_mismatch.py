@@ -10,7 +10,7 @@ import numpy as np
 from kregtools.record import Record, constant_loss, example
 from kregtools.record.targets import Targets
 from kregtools.symptoms.capacity import FEW_CLASSES, REGRESSION
-from kregtools.symptoms.comparison import accuracy, majority_share
+from kregtools.symptoms.comparison import accuracy, has_classes, majority_share
 from kregtools.symptoms.curves import penalty_unseen, require_seen_penalty, tail
 from kregtools.symptoms.evidence import data_loss, first_step, require_epochs
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
@@ -115,7 +115,7 @@ class LossMetricMismatch(SymptomRule):
             return blind[0]
         if len(losses) == 1 and losses[0].get("name") in REGRESSION:
             return self._classes(record)
-        if len(losses) != 1 or "crossentropy" not in str(losses[0].get("name")):
+        if len(losses) != 1 or "crossentropy" not in str(losses[0].get("name")) or not has_classes(record):
             return None
         require_epochs(record, 2)
         require_unweighted(record)
