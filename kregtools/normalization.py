@@ -14,6 +14,7 @@ import pandas as pd
 
 from kregtools._batches import batches
 from kregtools._intact import snapshot
+from kregtools._numbers import integer
 from kregtools._populations import Population, normalizing_in_training, populations_of
 from kregtools.errors import KregtoolsWarning
 
@@ -204,11 +205,8 @@ def _measure(
 
 
 def _check(model: keras.Model, samples: int, batch_size: int) -> None:
-    for name, value in (("samples", samples), ("batch_size", batch_size)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"Invalid value for argument `{name}`. Received: {name}={value!r}. Expected a positive integer."
-            )
+    integer("samples", samples)
+    integer("batch_size", batch_size)
     if not model.built:
         raise ValueError(
             f"The model '{model.name}' is not built, so it has no statistics yet. Call it on a batch, build it or fit "

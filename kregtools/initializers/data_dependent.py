@@ -9,12 +9,13 @@ import keras
 import numpy as np
 
 from kregtools._intact import snapshot
+from kregtools._numbers import integer, positive_number
 from kregtools.initializers.forward import Pass
 from kregtools.initializers.kernels import Kernel
-from kregtools.initializers.lsuv import check_positive, check_spread, report, stds
 from kregtools.initializers.patches import patches, principal_axes
 from kregtools.initializers.rates import RatesOfChange
 from kregtools.initializers.report import InitializationReport
+from kregtools.initializers.spread import check_spread, report, stds
 
 
 def data_dependent_init(
@@ -70,8 +71,8 @@ def data_dependent_init(
         raise ValueError(
             f"Invalid value for argument `method`. Received: method={method!r}. Expected 'pca' or 'random'."
         )
-    check_positive("tolerance", tolerance)
-    check_positive("max_iterations", max_iterations, whole=True)
+    tolerance = positive_number("tolerance", tolerance)
+    max_iterations = integer("max_iterations", max_iterations)
     through = Pass(model, x, samples)
     rng = np.random.default_rng(seed)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 
+from kregtools._numbers import positive_number
 from kregtools.initializers.centre import at_centre
 from kregtools.initializers.kernel_initializer import KernelInitializer, KernelLayout, check_kernel_shape
-from kregtools.initializers.semi_orthogonal import check_gain
 
 
 @keras.saving.register_keras_serializable(package="kregtools")
@@ -35,9 +35,8 @@ class DeltaOrthogonal(KernelInitializer):
     """
 
     def __init__(self, gain: float = 1.0, seed: int | keras.random.SeedGenerator | None = None) -> None:
-        check_gain(gain)
         super().__init__(seed)
-        self.gain = float(gain)
+        self.gain = positive_number("gain", gain)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
         shape = check_kernel_shape("DeltaOrthogonal", shape, least=3)

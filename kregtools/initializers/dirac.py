@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kregtools._numbers import integer
 from kregtools.initializers.centre import at_centre
 from kregtools.initializers.kernel_initializer import check_kernel_shape
 
@@ -33,12 +34,7 @@ class Dirac(keras.initializers.Initializer):
     """
 
     def __init__(self, groups: int = 1) -> None:
-        if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
-            raise ValueError(
-                f"Invalid value for argument `groups`. Received: groups={groups!r}. Expected the groups of the "
-                "convolution, a positive integer."
-            )
-        self.groups = groups
+        self.groups = integer("groups", groups, expected="the groups of the convolution, a positive integer")
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
         shape = check_kernel_shape("Dirac", shape, least=3)

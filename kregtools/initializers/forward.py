@@ -11,6 +11,7 @@ import numpy as np
 
 from kregtools._batches import batches
 from kregtools._intact import replaced, snapshot
+from kregtools._numbers import integer
 from kregtools.initializers.kernels import Kernel, kernel_of
 
 # Is given the kernel, the input of its layer, and a function that computes the output before the activation.
@@ -42,10 +43,7 @@ class Pass:
                 f"The model '{model.name}' is not built, so it has no kernels yet. Call it on a batch, build it or "
                 "give it an Input first."
             )
-        if not isinstance(samples, int) or isinstance(samples, bool) or samples < 2:
-            raise ValueError(
-                f"Invalid value for argument `samples`. Received: samples={samples!r}. Expected 2 or more."
-            )
+        samples = integer("samples", samples, 2, "2 or more")
         self.model = model
         self.x = _batch(x, samples)
         self.rows = len(keras.tree.flatten(self.x)[0])

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from kregtools._numbers import is_integer
+
 
 @dataclass(frozen=True)
 class KernelLayout:
@@ -114,8 +116,8 @@ class KernelInitializer(keras.initializers.VarianceScaling):
 
 def check_kernel_shape(name: str, shape: Sequence[int], least: int = 2) -> tuple[int, ...]:
     """The shape as a tuple, if it is that of a kernel."""
-    shape = tuple(shape)
-    if len(shape) < least or not all(isinstance(size, int) and size > 0 for size in shape):
+    shape = tuple(int(size) if is_integer(size) else size for size in shape)
+    if len(shape) < least or not all(is_integer(size) and size > 0 for size in shape):
         what = "kernels" if least == 2 else "kernels of convolutions"
         raise ValueError(
             f"{name} initializes {what}. Received: shape={shape}. Expected at least {_NUMBER[least]} axes, the "

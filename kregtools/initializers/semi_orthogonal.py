@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kregtools._numbers import positive_number
 from kregtools.initializers.kernel_initializer import KernelInitializer, KernelLayout
 
 
@@ -46,9 +47,8 @@ class SemiOrthogonal(KernelInitializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        check_gain(gain)
         super().__init__(seed, input_axes, output_axes)
-        self.gain = float(gain)
+        self.gain = positive_number("gain", gain)
 
     def values(self, layout: KernelLayout, dtype: str) -> Any:
         widening = layout.size(layout.units) / layout.fan_in
@@ -56,8 +56,3 @@ class SemiOrthogonal(KernelInitializer):
 
     def get_config(self) -> dict[str, Any]:
         return {"gain": self.gain, **super().get_config()}
-
-
-def check_gain(gain: Any) -> None:
-    if not isinstance(gain, (int, float)) or isinstance(gain, bool) or not 0 < gain < math.inf:
-        raise ValueError(f"Invalid value for argument `gain`. Received: gain={gain!r}. Expected a number above 0.")

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from kregtools._intact import replaced
+from kregtools._numbers import positive_number
 from kregtools.initializers.kernels import Kernel, kernel_of
 from kregtools.layers.replaced_values import call_with
 
@@ -68,14 +69,9 @@ class CenteredWeightNormalization(keras.layers.Wrapper):
         **kwargs: Any,
     ) -> None:
         super().__init__(layer, **kwargs)
-        for name, value in (("gain", gain), ("epsilon", epsilon)):
-            if not isinstance(value, (int, float)) or not 0 < value < math.inf:
-                raise ValueError(
-                    f"Invalid value for argument `{name}`. Received: {name}={value!r}. Expected a number above 0."
-                )
-        self.gain = float(gain)
+        self.gain = positive_number("gain", gain)
         self.trainable_gain = trainable_gain
-        self.epsilon = float(epsilon)
+        self.epsilon = positive_number("epsilon", epsilon)
         self.supports_masking = layer.supports_masking
 
     def build(self, input_shape: Any = None) -> None:

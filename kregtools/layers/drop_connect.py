@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from kregtools.layers.arguments import checked_rate
+from kregtools._numbers import share
 from kregtools.layers.centered_weight_normalization import CenteredWeightNormalization
 from kregtools.layers.replaced_values import call_with, parts_of
 
@@ -81,7 +81,7 @@ class DropConnect(keras.layers.Wrapper):
     ) -> None:
         # The weights pass through this layer's type on their way: let it be that of the layer inside.
         super().__init__(layer, **{"dtype": layer.dtype_policy, **kwargs})
-        self.rate = checked_rate(rate)
+        self.rate = share("rate", rate)
         self.kernels = None if kernels is None else tuple(kernels)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
