@@ -1,4 +1,4 @@
-"""Numbers as arguments: NumPy's count as numbers, booleans do not."""
+"""Arguments: NumPy's numbers count as numbers, booleans do not, and what is wrong is named."""
 
 import json
 
@@ -39,7 +39,24 @@ def test_numpys_numbers_are_taken_by_functions_and_as_shapes():
     assert kregtools.lsuv(model, x, std=f32(2), samples=i64(32)).samples == 32
 
 
+def built(layer, *shape):
+    return lambda: layer.build(shape)
+
+
 @pytest.mark.parametrize("call, message", [
+    (lambda: layers.LegendrePolynomials(0), "`degree`. Received: degree=0. Expected a positive integer"),
+    (lambda: layers.LegendrePolynomials(2.5), "`degree`. Received: degree=2.5"),
+    (built(layers.LegendrePolynomials(2), None, 3), r"of shape \(None, 3\). Expected a last axis of size 1"),
+    (built(layers.PositionEmbedding(), None, 8), r"of shape \(None, 8\). Expected \(batch, length, features\)"),
+    (built(layers.PositionEmbedding(), None, None, 8), "of a known length; set it where the input is made, and pad"),
+    (lambda: initializers.DropoutAware(input_axes=0, output_axes=(1,)), "`input_axes`. Received: input_axes=0. Exp"),
+    (lambda: initializers.Sparse(input_axes=(0,), output_axes="1"), "`output_axes`. Received: output_axes='1'"),
+    (lambda: layers.DropConnect("dense"), "`layer`. Received: layer='dense'. Expected a Keras layer"),
+    (lambda: layers.DropConnect(Dense(2), kernels="kernel"), r"a sequence of names, such as \('kernel',\)"),
+    (lambda: layers.RandomTokenDeletion(protected=1), "`protected`. Received: protected=1. Expected a sequence of"),
+    (lambda: layers.RandomTokenSwap(protected="ab"), "`protected`. Received: protected='ab'"),
+    (lambda: layers.RandomSynonymReplacement({"good": ["fine"]}), "`table`. .*Expected a dict from token ids below"),
+    (lambda: layers.RandomSynonymReplacement({10**9: [1]}), "from token ids below 16,777,216 to lists of ids"),
     (lambda: initializers.Sparse(stddev="a"), "`stddev`. Received: stddev='a'. Expected a number above 0, or None"),
     (lambda: initializers.Sparse(stddev=True), "`stddev`. Received: stddev=True. Expected a number above 0"),
     (lambda: initializers.Sparse(True), "`sparsity`. Received: sparsity=True. Expected the share of zeros"),
@@ -52,6 +69,18 @@ def test_numpys_numbers_are_taken_by_functions_and_as_shapes():
     (lambda: layers.ShiftAndFlip(True), "`shift`. Received: shift=True. Expected a non-negative integer, or a pair"),
     (lambda: layers.RandomPitchShift(frame_length=18), "`frame_length`. Received: frame_length=18. Expected a multi"),
 ])  # fmt: skip
-def test_what_is_no_such_number_is_named(call, message):
+def test_what_is_wrong_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_whole_numbers_have_polynomials_too():
+    found = layers.LegendrePolynomials(2)(np.array([[-1], [1]], "int32"))
+    np.testing.assert_allclose(found, [[-(3**0.5), 5**0.5], [3**0.5, 5**0.5]], rtol=1e-6)
+
+
+def test_positions_are_for_one_length():
+    layer = layers.PositionEmbedding()
+    layer(np.zeros((2, 6, 8), "float32"))
+    with pytest.raises(ValueError, match=r"expected shape=\(None, 6, 8\), found shape=\(2, 1, 8\)"):
+        layer(np.zeros((2, 1, 8), "float32"))

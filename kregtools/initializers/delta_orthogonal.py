@@ -53,5 +53,15 @@ class DeltaOrthogonal(KernelInitializer):
         matrix = self.orthogonal(KernelLayout(layout.shape[-2:], (0,), (1,), layout.shape[-1]), dtype)[0]
         return at_centre(layout.shape, matrix * self.gain, dtype)
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> DeltaOrthogonal:
+        # `EinsumDense` makes its initializer anew, and says which axes of the kernel are which.
+        if "input_axes" in config:
+            raise ValueError(
+                "DeltaOrthogonal initializes kernels of convolutions. Received: the kernel of an EinsumDense, with "
+                f"input_axes={config['input_axes']}. Use SemiOrthogonal there, and in MultiHeadAttention."
+            )
+        return cls(**config)
+
     def get_config(self) -> dict[str, Any]:
         return {"gain": self.gain, "seed": super().get_config()["seed"]}

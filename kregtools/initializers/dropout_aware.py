@@ -151,7 +151,14 @@ class DropoutAware(KernelInitializer):
 
 
 def _serialized(activation: Any) -> Any:
-    return activation if activation is None or isinstance(activation, str) else keras.activations.serialize(activation)
+    if activation is None or isinstance(activation, str):
+        return activation
+    if getattr(activation, "__name__", "") == "<lambda>":
+        raise ValueError(
+            f"A lambda cannot be saved. Received: activation={activation!r}. Expected the name of a Keras activation, "
+            "or a function with a name, under `@keras.saving.register_keras_serializable()`."
+        )
+    return keras.activations.serialize(activation)
 
 
 def _check_choice(argument: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kregtools._numbers import refuse
 from kregtools.initializers.kernels import Kernel, kernel_of
 
 
@@ -71,7 +72,7 @@ def fixup(model: keras.Model) -> FixupReport:
     - [Zhang et al., 2019](https://arxiv.org/abs/1901.09321)
     """
     if not isinstance(model, keras.Model):
-        raise ValueError(f"Invalid value for argument `model`. Received: model={model!r}. Expected a Functional model.")
+        refuse("model", model, "a Functional model")
     if not hasattr(model, "operations"):
         raise ValueError(
             f"The graph of '{model.name}' is not known. Received: a {type(model).__name__}. Expected a Functional "

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kregtools._numbers import is_integer
+from kregtools._numbers import is_integer, refuse
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,9 @@ class KernelInitializer(keras.initializers.VarianceScaling):
                 "`input_axes` and `output_axes` go together. Received: "
                 f"input_axes={input_axes}, output_axes={output_axes}. Expected both, or neither."
             )
+        for name, axes in (("input_axes", input_axes), ("output_axes", output_axes)):
+            if axes is not None and not (isinstance(axes, (tuple, list)) and all(map(is_integer, axes))):
+                refuse(name, axes, "a sequence of integers, such as (0, 1)")
         self.input_axes = input_axes
         self.output_axes = output_axes
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from kregtools._numbers import share
+from kregtools._numbers import refuse, share
 from kregtools.layers.centered_weight_normalization import CenteredWeightNormalization
 from kregtools.layers.replaced_values import call_with, parts_of
 
@@ -79,6 +79,10 @@ class DropConnect(keras.layers.Wrapper):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
+        if not isinstance(layer, keras.Layer):
+            refuse("layer", layer, "a Keras layer")
+        if isinstance(kernels, str):
+            refuse("kernels", kernels, f"a sequence of names, such as ({kernels!r},)")
         # The weights pass through this layer's type on their way: let it be that of the layer inside.
         super().__init__(layer, **{"dtype": layer.dtype_policy, **kwargs})
         self.rate = share("rate", rate)

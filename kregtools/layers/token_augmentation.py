@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from kregtools._numbers import share
+from kregtools._numbers import is_integer, refuse, share
 from kregtools.layers.augmentation import Augmentation
 
 
@@ -31,7 +31,10 @@ class TokenAugmentation(Augmentation):
         super().__init__(seed=seed, **{"autocast": False, **kwargs})
         self.rate = share("rate", rate)
         self.pad_value = pad_value
-        self.protected = tuple(int(token) for token in protected)
+        ids = tuple(protected) if isinstance(protected, Iterable) else (None,)
+        if not all(map(is_integer, ids)):
+            refuse("protected", protected, "a sequence of token ids, such as (1, 2)")
+        self.protected = tuple(map(int, ids))
         if padding not in ("post", "pre"):
             raise ValueError(
                 f"Invalid value for argument `padding`. Received: padding={padding!r}. Expected 'post' or 'pre', the "
