@@ -1,4 +1,6 @@
 import random
+import re
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -7,6 +9,8 @@ import tensorflow as tf
 from keras import layers
 
 import kregtools
+from kregtools._preflight.data_checks import nonfinite_data
+from kregtools._preflight.rows import Rows
 from kregtools.preflight import CHECKS
 
 RNG = np.random.default_rng(0)
@@ -229,6 +233,20 @@ def test_a_planted_fault_is_found_with_its_cause(fault):
     assert name in causes[cause].explains
     assert causes[cause].remedy.text and causes[cause].remedy.code
     assert not [item for item in diagnosis.unchecked if item.error]
+
+
+@pytest.mark.parametrize("rows, message", [
+    ([100], "Row 100 of the training inputs holds NaN or infinity"),
+    ([3, 5], r"2 rows of the training inputs \(3, 5\) hold NaN or infinity"),
+    (list(range(9)), r"9 rows of the training inputs \(0, 1, 2, 3, 4, …\) hold NaN or infinity"),
+])  # fmt: skip
+def test_the_rows_that_are_not_finite_are_named(rows, message):
+    x = X.copy()
+    x[rows, 1] = np.inf
+    context = SimpleNamespace(train=Rows(x, None), validation=None)
+    symptom, _ = nonfinite_data(context)
+    assert re.match(message, symptom.message)
+    assert symptom.evidence == {"rows": len(rows), "first_row": rows[0]}
 
 
 def test_targets_of_the_wrong_shape_are_found():
