@@ -284,3 +284,8 @@ def test_dropout_aware_is_told_what_stands_before_the_kernel() -> None:
 def test_values_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RECIPES["digits_dense"](**options)
+
+
+def test_what_is_declared_may_be_outside_of_what_is_searched() -> None:
+    model = build(make("imdb_conv1d", layers=0, initializer="zeros", activation="sigmoid", dropout=0.9))
+    assert not [layer for layer in model.layers if layer.name.startswith("hidden")]
