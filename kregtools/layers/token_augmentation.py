@@ -31,7 +31,7 @@ class TokenAugmentation(Augmentation):
         super().__init__(seed=seed, **{"autocast": False, **kwargs})
         self.rate = share("rate", rate)
         self.pad_value = pad_value
-        ids = tuple(protected) if isinstance(protected, Iterable) else (None,)
+        ids: tuple[Any, ...] = tuple(protected) if isinstance(protected, Iterable) else (None,)
         if not all(map(is_integer, ids)):
             refuse("protected", protected, "a sequence of token ids, such as (1, 2)")
         self.protected = tuple(map(int, ids))
@@ -98,5 +98,5 @@ def one_of(count: Any, draws: Any) -> Any:
     """A number from 0 to below the count, from a draw between 0 and 1."""
     found: Any = ops.cast(ops.floor(draws * ops.cast(count, draws.dtype)), "int32")
     # The product may be rounded up to the count.
-    last: Any = ops.cast(count, "int32") - 1
-    return ops.clip(found, 0, ops.maximum(last, 0))
+    whole: Any = ops.cast(count, "int32")
+    return ops.clip(found, 0, ops.maximum(whole - 1, 0))
