@@ -63,6 +63,13 @@ def data_dependent_init(
     Raises:
         ValueError: As for `kregtools.lsuv`.
 
+    Example:
+
+    ```python
+    print(kregtools.data_dependent_init(model, x_train[:1024]))
+    model.fit(x_train, y_train)
+    ```
+
     Reference:
 
     - [Krähenbühl et al., 2016](https://arxiv.org/abs/1511.06856)

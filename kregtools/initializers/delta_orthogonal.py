@@ -29,6 +29,12 @@ class DeltaOrthogonal(KernelInitializer):
         ValueError: If `gain` is not above 0, or a shape is not that of a convolution with at least as many outputs as
             inputs.
 
+    Example:
+
+    ```python
+    keras.layers.Conv2D(64, 3, padding="same", activation="tanh", kernel_initializer="kregtools>DeltaOrthogonal")
+    ```
+
     Reference:
 
     - [Xiao et al., 2018](https://arxiv.org/abs/1806.05393)

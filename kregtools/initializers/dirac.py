@@ -28,6 +28,12 @@ class Dirac(keras.initializers.Initializer):
         ValueError: If `groups` is not a positive integer that divides the filters, or a shape is not that of a
             convolution.
 
+    Example:
+
+    ```python
+    keras.layers.Conv2D(64, 3, padding="same", kernel_initializer=kregtools.initializers.Dirac())
+    ```
+
     Reference:
 
     - [Zagoruyko and Komodakis, 2017](https://arxiv.org/abs/1706.00388)

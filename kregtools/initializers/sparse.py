@@ -33,6 +33,12 @@ class Sparse(KernelInitializer):
     Raises:
         ValueError: If an argument is not one of the above, or a shape is not that of a kernel.
 
+    Example:
+
+    ```python
+    keras.layers.Dense(256, activation="tanh", kernel_initializer=kregtools.initializers.Sparse(0.9))
+    ```
+
     Reference:
 
     - [Martens, 2010](https://www.cs.toronto.edu/~jmartens/docs/Deep_HessianFree.pdf), section 5

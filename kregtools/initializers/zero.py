@@ -32,6 +32,14 @@ class ZerO(keras.initializers.Initializer):
     Raises:
         ValueError: If a shape is not that of a kernel.
 
+    Example:
+
+    ```python
+    x = x + keras.layers.Dense(64, kernel_initializer="zeros")(
+        keras.layers.Dense(64, activation="relu", kernel_initializer=kregtools.initializers.ZerO())(x)
+    )
+    ```
+
     Reference:
 
     - [Zhao et al., 2022](https://arxiv.org/abs/2110.12661); the factor is that of the authors' code.
