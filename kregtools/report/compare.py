@@ -28,8 +28,8 @@ from kregtools.report.text import STYLES
 MOST_DIFFERENCES = 60
 MOST_NAMES = 8
 LARGEST_COUNT = 1e9
-# The number that Keras puts after the name of a layer without one.
-COUNTED = re.compile(r"_\d+$")
+# The number that Keras puts after the name of a layer or a model without one.
+COUNTED = re.compile(r"_\d+\b")
 # Of a layer, what follows from the rest.
 NOT_SETTINGS = ("name", "inbound", "parameters", "weights", "kernel_initializer")
 # Facts that say how a run was set up; the others say how it went.
@@ -201,7 +201,7 @@ def _differences(a: Side, b: Side) -> Iterator[tuple[str, str, str]]:
         settings.append(dict(_flat({**facts, "layer": shared})))
     for name in dict.fromkeys([*settings[0], *settings[1]]):
         first, second = (_said(found.get(name)) for found in settings)
-        if first != second:
+        if COUNTED.sub("", first) != COUNTED.sub("", second):
             yield name, first, second
 
 

@@ -59,7 +59,8 @@ def test_layers_that_differ_in_keras_numbers_alone_are_the_same():
     def run(rate, number, kind="Dropout"):
         names = (f"dense_{number}", f"dropout_{number}")
         found = [{"name": name, "class": each, "rate": rate} for name, each in zip(names, ("Dense", kind), strict=True)]
-        return example(logs=SOUND, facts={"layers": found})
+        facts = {"layers": found, "model": {"name": f"sequential_{number}"}, "losses": [{"output": names[0]}]}
+        return example(logs=SOUND, facts=facts)
 
     assert compared(run(0.1, 17), run(0.1, 19)).differences == []
     assert compared(run(0.1, 17), run(0.2, 19)).differences == [
