@@ -93,5 +93,6 @@ def _known(table: Any) -> dict[int, list[int]]:
     except (TypeError, ValueError):
         known = {}
     if not known or min(known) < 0 or max(known) >= MOST_TOKENS or not all(known.values()):
-        refuse("table", table, f"a dict from token ids below {MOST_TOKENS:,} to lists of ids, none of them empty")
+        expected = f"a dict from token ids to lists of ids, none of them empty, with ids below {MOST_TOKENS:,}"
+        refuse("table", table, expected)
     return known
