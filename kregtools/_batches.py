@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 
-def batches(data: Any, samples: int, batch_size: int) -> Iterator[tuple[Any, int]]:
+def batches(data: Any, samples: int, batch_size: int, name: str = "data") -> Iterator[tuple[Any, int]]:
     """Yields batches of inputs and the number of their rows, until about `samples` rows were yielded.
 
     Args:
@@ -18,7 +18,21 @@ def batches(data: Any, samples: int, batch_size: int) -> Iterator[tuple[Any, int
             batches, each either inputs or such a tuple.
         samples: How many rows at least, if there are as many.
         batch_size: Rows in a batch, where `data` is arrays.
+        name: What the data are called where they come from.
+
+    Raises:
+        ValueError: If the data are nothing of that.
     """
+    try:
+        yield from _first(data, samples, batch_size)
+    except (AttributeError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"`{name}` is no data that `fit` takes. Received: {str(data)[:200]}. Expected arrays, a dict or list of "
+            "arrays, a dataset or an iterable of batches."
+        ) from error
+
+
+def _first(data: Any, samples: int, batch_size: int) -> Iterator[tuple[Any, int]]:
     left = samples
     for batch in _batches(data, samples, batch_size):
         rows = _rows(batch)

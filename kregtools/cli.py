@@ -18,6 +18,7 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -66,6 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except (ValueError, OSError, ImportError) as error:
         sys.stderr.write(f"kregtools {options.command}: {error}\n")
+        return CANNOT
+    except Exception:
+        # Python's own exit status for it is 1, which is a verdict here.
+        traceback.print_exc()
         return CANNOT
     except KeyboardInterrupt:
         sys.stderr.write(f"\nkregtools {options.command}: interrupted\n")

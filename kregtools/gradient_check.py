@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kregtools._numbers import integer
 from kregtools._preflight.copies import copy_of
 from kregtools._preflight.rows import Rows, read
 from kregtools.capture.forward import call, tensors, untouched
@@ -67,7 +68,7 @@ def gradient_check(
     """
     require_compiled("gradient_check", model)
     for name, value in (("samples", samples), ("entries", entries)):
-        require_positive(name, value)
+        integer(name, value)
     if epsilon is not None and not epsilon > 0:
         raise ValueError(
             f"Invalid value for argument `epsilon`. Received: epsilon={epsilon!r}. Expected a positive number."
@@ -96,14 +97,6 @@ def require_compiled(what: str, model: Any) -> None:
         raise ValueError(
             f"`{what}` judges a loss, and the model has none. Received: model={model!r}. Call "
             "`model.compile(optimizer, loss)` first."
-        )
-
-
-def require_positive(name: str, value: Any) -> None:
-    """Refuses what is no positive integer."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(
-            f"Invalid value for argument `{name}`. Received: {name}={value!r}. Expected a positive integer."
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from kregtools._bias_variance import Verdict, Yardstick, judge
+from kregtools._numbers import integer
 from kregtools._size_fits import Fits, array
 from kregtools.capture.host import random_state_kept
 
@@ -247,11 +248,7 @@ def _sizes(sizes: Sequence[int] | None, rows: int) -> list[int]:
 
 
 def _integer(name: str, value: Any, least: int) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
-        raise ValueError(
-            f"Invalid value for argument `{name}`. Received: {name}={value!r}. Expected an integer from {least} on."
-        )
-    return int(value)
+    return integer(name, value, least, f"an integer from {least} on")
 
 
 def _frame(found: list[dict[str, Any]]) -> pd.DataFrame:

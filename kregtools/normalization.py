@@ -14,6 +14,7 @@ import pandas as pd
 
 from kregtools._batches import batches
 from kregtools._intact import snapshot
+from kregtools._numbers import integer, refuse
 from kregtools._populations import Population, normalizing_in_training, populations_of
 from kregtools.errors import KregtoolsWarning
 
@@ -121,10 +122,18 @@ def recalibrate(
         ValueError: If an argument is invalid, the model is not built, `data` has no rows, or what it makes in the
             model is not finite.
 
+    Example:
+
+    ```python
+    model.fit(x_train, y_train, epochs=20)
+    print(kregtools.recalibrate(model, x_train, validation_data=(x_val, y_val)))
+    ```
+
     Reference:
 
     - [Hendrycks and Gimpel, 2016](https://arxiv.org/abs/1607.02488)
     """
+    _check(model, samples, batch_size)
     if update not in ("both", "variance"):
         raise ValueError(
             f"Invalid value for argument `update`. Received: update={update!r}. Expected 'both' or 'variance'."
@@ -170,17 +179,21 @@ def variance_shift(model: keras.Model, data: Any, *, samples: int = 8192, batch_
     Raises:
         ValueError: If an argument is invalid, the model is not built, or `data` has no rows.
 
+    Example:
+
+    >>> kregtools.variance_shift(model, x_train).frame()
+
     Reference:
 
     - [Li et al., 2019](https://arxiv.org/abs/1801.05134)
     """
+    _check(model, samples, batch_size)
     return _measure(model, data, samples, batch_size)[1]
 
 
 def _measure(
     model: keras.Model, data: Any, samples: int, batch_size: int
 ) -> tuple[list[tuple[BatchNormalization, Population]], VarianceShift]:
-    _check(model, samples, batch_size)
     layers = _trainable(model)
     if not layers:
         return [], VarianceShift((), 0)
@@ -204,11 +217,10 @@ def _measure(
 
 
 def _check(model: keras.Model, samples: int, batch_size: int) -> None:
-    for name, value in (("samples", samples), ("batch_size", batch_size)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"Invalid value for argument `{name}`. Received: {name}={value!r}. Expected a positive integer."
-            )
+    if not isinstance(model, keras.Model):
+        refuse("model", model, "a Keras model")
+    integer("samples", samples)
+    integer("batch_size", batch_size)
     if not model.built:
         raise ValueError(
             f"The model '{model.name}' is not built, so it has no statistics yet. Call it on a batch, build it or fit "

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from kregtools._numbers import integer
 from kregtools._preflight.context import Check, Context, Finding, cause, explained, look, symptom
 from kregtools._preflight.data_checks import class_balance, input_outliers, nonfinite_data
 from kregtools._preflight.model_checks import (
@@ -29,7 +30,7 @@ from kregtools._preflight.split_checks import leakage, split_shift
 from kregtools.capture.forward import untouched
 from kregtools.causes import Cause
 from kregtools.diagnosis import SEVERITIES, Diagnosis, Unchecked
-from kregtools.gradient_check import differences, require_compiled, require_positive
+from kregtools.gradient_check import differences, require_compiled
 from kregtools.symptoms import CannotCheckError
 
 # The relative difference above which a gradient is wrong (CS231n); differences in float32 are known to two digits.
@@ -156,8 +157,8 @@ def preflight(
     - [CS231n, Before learning: sanity checks](https://cs231n.github.io/neural-networks-3/#sanitycheck)
     """
     require_compiled("preflight", model)
-    require_positive("samples", samples)
-    require_positive("steps", steps)
+    integer("samples", samples)
+    integer("steps", steps)
     _check_names(ignore)
     train = read("x", x, y, MOST_READ)
     held_out = None if validation_data is None else read("validation_data", *_pair(validation_data), MOST_READ)

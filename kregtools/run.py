@@ -49,5 +49,11 @@ def load(directory: str | Path) -> Run:
     Raises:
         FileNotFoundError: If there is no record in it.
         kregtools.errors.RecordError: If the record is damaged, or of a schema this version does not know.
+
+    Example:
+
+    >>> run = kregtools.load("runs/a")
+    >>> run.diagnosis.verdict
+    'overfit'
     """
     return Run(Record.load(directory))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +15,10 @@ from rich.console import Console
 
 import kregtools
 from kregtools.callbacks import HealthMonitor
+from kregtools.commands.arguments import positive
 from kregtools.models import Data, RecipeModel
 from kregtools.models.accelerator import use_gpu
-from kregtools.models.hyperparameters import Choice, Float
+from kregtools.models.hyperparameters import Choice
 
 SMOKE_ROWS = 512
 SMOKE_EPOCHS = 2
@@ -81,14 +82,13 @@ def _train(options: argparse.Namespace, hypermodel: RecipeModel, data: Data) -> 
         hypermodel, data, seed=options.seed, epochs=_epochs(options, hypermodel), verbose=verbose
     )
     print(f"trained for {seconds:.0f} s, monitor included")
-    console = Console()
-    console.print(monitor.diagnosis)
+    Console().print(monitor.diagnosis)
     _print_scores(scores(model, data, hypermodel.batch_size))
     if options.save:
         model.save(options.save)
         print(f"model: {Path(options.save).resolve()}")
     if options.report:
-        console.print(f"report: {monitor.report(options.report).resolve()}", soft_wrap=True, highlight=False)
+        print(f"report: {monitor.report(options.report).resolve()}")
     return 0
 
 
@@ -104,9 +104,8 @@ def _tune(options: argparse.Namespace, hypermodel: RecipeModel, data: Data) -> i
         workers=options.workers,
         directory=options.directory or Path("runs") / f"{hypermodel.name}-seed{options.seed}",
     )
-    console = Console()
-    console.print(result)
-    console.print(f"the search is kept in {result.directory.resolve()}", soft_wrap=True, highlight=False)
+    Console().print(result)
+    print(f"the search is kept in {result.directory.resolve()}")
     _print_scores(result.test or {})
     return 0
 
@@ -126,7 +125,7 @@ def _parser(recipe: type[RecipeModel]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--epochs", type=_positive, help=f"epochs of a training (default: {recipe.epochs})")
+    add("--epochs", type=positive, help=f"epochs of a training (default: {recipe.epochs})")
     add("--seed", type=int, default=0, help="of weights, data order and search (default: 0)")
     add("--data-dir", help="directory with the data (default: $KREGTOOLS_DATA, then a download)")
     add(
@@ -141,8 +140,8 @@ def _parser(recipe: type[RecipeModel]) -> argparse.ArgumentParser:
     _add_hyperparameters(parser.add_argument_group("hyperparameters"), recipe)
     search = parser.add_argument_group("search").add_argument
     search("--tune", action="store_true", help="search hyperparameters instead of training once")
-    search("--workers", type=_positive, default=1, help="trials at once, a process and a GPU each (default: 1)")
-    search("--trials", type=_positive, default=10, help="trials of the search (default: 10)")
+    search("--workers", type=positive, default=1, help="trials at once, a process and a GPU each (default: 1)")
+    search("--trials", type=positive, default=10, help="trials of the search (default: 10)")
     search(
         "--search",
         nargs="+",
@@ -158,29 +157,9 @@ def _add_hyperparameters(group: Any, recipe: type[RecipeModel]) -> None:
     for name, declared in recipe.hyperparameters.items():
         help_text = f"default: {declared.default}"
         if isinstance(declared, Choice):
-            kind, help_text = str, f"{', '.join(declared.values)} ({help_text})"
-        elif isinstance(declared, Float):
-            kind = _number(below=1) if name == "dropout" else _number()
-        else:
-            kind = _positive
-        group.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=kind.__name__.strip("_"), help=help_text)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def _number(below: float = float("inf")) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        value = float(text)
-        if not 0 <= value < below:
-            raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to below {below:g}")
-        return value
-
-    return number
+            help_text = f"{', '.join(declared.values)} ({help_text})"
+        kind = type(declared.default)
+        group.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=kind.__name__, help=help_text)
 
 
 def _file(text: str) -> str:

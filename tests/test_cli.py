@@ -148,6 +148,27 @@ def test_runs_are_judged_on_a_machine_without_keras_or_a_backend(run_directory, 
     assert (tmp_path / "a.html").exists() and (tmp_path / "ab.html").exists()
 
 
+def test_a_crash_is_no_verdict(run_directory, monkeypatch, capsys):
+    monkeypatch.setattr("kregtools.diagnose", lambda *_: 1 / 0)
+    assert main(["report", run_directory, "--output", ""]) == 2
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_report_with_brackets_in_its_path_and_one_that_is_a_directory(run_directory, tmp_path, capsys):
+    (tmp_path / "out[draft]").mkdir()
+    page = tmp_path / "out[draft]" / "[x].html"
+    assert main(["report", run_directory, "--output", str(page)]) == 0
+    assert f"report: {page.resolve()}" in capsys.readouterr().out
+    assert main(["report", run_directory, "--output", str(tmp_path)]) == 2
+    assert "is a directory. Received: path=" in capsys.readouterr().err
+
+
+def test_explain_writes_its_page_and_says_so_in_json(tmp_path, capsys):
+    page = str(tmp_path / "rules.html")
+    assert main(["explain", "--html", page, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"written": {"rules": page}}
+
+
 def test_a_torn_record_is_a_warning_in_one_line(run_directory, tmp_path, capsys):
     path = tmp_path / "run" / "record.jsonl"
     path.write_text(path.read_text() + '{"epo')

@@ -383,6 +383,17 @@ def test_what_others_put_around_the_layers_call_stays():
     np.testing.assert_allclose(layer.moving_variance, inputs_of(model, X).var(axis=0), rtol=1e-4)
 
 
+@pytest.mark.parametrize("data", ["foo", [[1.0, 2.0]], None, 3, np.float32(1), np.array(1.0)])
+@pytest.mark.parametrize("function", [kregtools.recalibrate, kregtools.variance_shift])
+def test_what_is_no_data_or_no_model_is_an_error(function, data):
+    with pytest.raises(ValueError, match=r"`data` is no data that `fit` takes. Received: .*Expected arrays"):
+        function(dense(layers.BatchNormalization), data)
+    with pytest.raises(ValueError, match=r"argument `model`. Received: model=None. Expected a Keras model"):
+        function(None, X)
+    with pytest.raises(ValueError, match=r"argument `samples`. Received: samples=True. Expected a positive integer"):
+        function(dense(layers.BatchNormalization), X, samples=True)
+
+
 @pytest.mark.parametrize("call, message", [
     (lambda: kregtools.recalibrate(dense(layers.BatchNormalization), X, update="mean"), "Received: update='mean'"),
     (lambda: kregtools.recalibrate(dense(layers.BatchNormalization), X, samples=0), "`samples`. Received: samples=0"),

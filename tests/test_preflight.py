@@ -1,4 +1,6 @@
 import random
+import re
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -7,6 +9,8 @@ import tensorflow as tf
 from keras import layers
 
 import kregtools
+from kregtools._preflight.data_checks import nonfinite_data
+from kregtools._preflight.rows import Rows
 from kregtools.preflight import CHECKS
 
 RNG = np.random.default_rng(0)
@@ -238,6 +242,20 @@ def test_units_that_are_off_at_birth_are_critical_from_nine_of_ten_on(off, sever
     hidden.set_weights([hidden.get_weights()[0], np.where(np.arange(32) < off, -100.0, 100.0)])
     diagnosis = run(compiled(model), ignore=("one_batch", "initial_loss"))
     assert {symptom.severity for symptom in diagnosis.symptoms if symptom.name == "dead_relu"} == {severity} - {None}
+
+
+@pytest.mark.parametrize("rows, message", [
+    ([100], "Row 100 of the training inputs holds NaN or infinity"),
+    ([3, 5], r"2 rows of the training inputs \(3, 5\) hold NaN or infinity"),
+    (list(range(9)), r"9 rows of the training inputs \(0, 1, 2, 3, 4, …\) hold NaN or infinity"),
+])  # fmt: skip
+def test_the_rows_that_are_not_finite_are_named(rows, message):
+    x = X.copy()
+    x[rows, 1] = np.inf
+    context = SimpleNamespace(train=Rows(x, None), validation=None)
+    symptom, _ = nonfinite_data(context)
+    assert re.match(message, symptom.message)
+    assert symptom.evidence == {"rows": len(rows), "first_row": rows[0]}
 
 
 def test_targets_of_the_wrong_shape_are_found():

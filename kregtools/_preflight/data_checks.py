@@ -17,6 +17,7 @@ LARGE = 10.0
 # SageMaker Debugger's ratio for class imbalance.
 IMBALANCE = 10.0
 MOST_ROWS = 16_384
+MOST_NAMED = 5
 MOST_CLASSES = 1000
 LEAST_ROWS = 10
 
@@ -28,12 +29,19 @@ def nonfinite_data(context: Context) -> Finding | None:
     if not found:
         return None
     where, rows = found[0]
-    message = f"{rows} rows of the {where} hold NaN or infinity; one is enough to make every weight NaN."
+    listed = ", ".join(map(str, rows[:MOST_NAMED])) + (", …" if len(rows) > MOST_NAMED else "")
+    one = len(rows) == 1
+    which = f"Row {listed} of the {where} holds" if one else f"{len(rows)} rows of the {where} ({listed}) hold"
     return explained(
-        symptom("nonfinite_data", "critical", message, rows=float(rows)),
+        symptom(
+            *("nonfinite_data", "critical", f"{which} NaN or infinity; one is enough to make every weight NaN."),
+            rows=float(len(rows)),
+            first_row=float(rows[0]),
+        ),
         cause(
             *("missing_values", 0.95, "nonfinite_data", f"The {where} were not completed."),
-            f"Drop these {rows} rows, or fill what is missing with the median of the training rows.",
+            f"Drop {'this row' if one else f'these {len(rows)} rows'}, or fill what is missing with the median of the "
+            "training rows.",
             "keep = np.isfinite(x).reshape(len(x), -1).all(axis=1)\nx, y = x[keep], y[keep]",
         ),
     )
@@ -79,9 +87,9 @@ def class_balance(context: Context) -> Finding | None:
     return None
 
 
-def _nonfinite_in(part: str, rows: Rows) -> list[tuple[str, int]]:
+def _nonfinite_in(part: str, rows: Rows) -> list[tuple[str, np.ndarray]]:
     return [
-        (named(f"{part} {kind}", place), int(bad.sum()))
+        (named(f"{part} {kind}", place), np.flatnonzero(bad))
         for kind, structure in (("inputs", rows.x), ("targets", rows.y))
         for place, leaf in leaves(structure)
         if leaf.dtype.kind == "f" and (bad := _rows_with(~np.isfinite(leaf))).any()

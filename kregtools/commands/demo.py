@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from kregtools.commands.arguments import positive
 from kregtools.commands.output import show, tell_json
 
 HELP = "train a sick and a healthy run on embedded data, and report them"
@@ -24,7 +25,7 @@ VALIDATION = 287
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--directory", default="kregtools-demo", help="where the reports go (default: kregtools-demo)")
-    add("--epochs", type=_positive, default=30, help="epochs of each run (default: 30)")
+    add("--epochs", type=positive, default=30, help="epochs of each run (default: 30)")
     add("--json", action="store_true", help="print JSON in place of text")
 
 
@@ -71,10 +72,3 @@ def _train(learning_rate: float | None, epochs: int) -> Any:
     fit: Any = model.fit
     fit(x[rows], y[rows], validation_data=validation, epochs=epochs, verbose=0, callbacks=[monitor])
     return monitor
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value

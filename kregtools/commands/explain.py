@@ -34,7 +34,8 @@ def run(options: argparse.Namespace) -> int:
     if options.html:
         from kregtools.report.html import write_rules
 
-        tell(str(write_rules(options.html)))
+        written = str(write_rules(options.html))
+        tell_json({"written": {"rules": written}}) if options.json else tell(written)
     elif options.name is None:
         listed(pages(), options.json)
     else:

@@ -50,7 +50,9 @@ def run(options: argparse.Namespace) -> int:
         if not options.json:
             tell(f"{outcome.variant}: {outcome.seconds:.0f} s")
     if options.json:
-        tell_json([asdict(outcome) for outcome in outcomes])
+        from kregtools.record.journal import jsonable
+
+        tell_json([jsonable(asdict(outcome)) for outcome in outcomes])
     else:
         show(_table(outcomes))
     return 0

@@ -28,7 +28,8 @@ def show(what: RenderableType) -> None:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else WIDTH
-    console = Console(highlight=False, width=width)
+    # Names and paths may hold what rich would take for its own markup.
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
     with console.capture() as captured:
         console.print(what, soft_wrap=isinstance(what, str))
     tell("\n".join(line.rstrip() for line in captured.get().splitlines()))

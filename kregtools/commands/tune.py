@@ -15,6 +15,7 @@ import argparse
 import os
 from pathlib import Path
 
+from kregtools.commands.arguments import positive
 from kregtools.commands.output import show, tell_json
 
 HELP = "search the hyperparameters of a recipe"
@@ -23,15 +24,15 @@ HELP = "search the hyperparameters of a recipe"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("recipe", metavar="RECIPE", help="its name, such as digits_dense or imdb_bow; a wrong one lists all")
-    add("--trials", type=_positive, default=20, help="the most trials (default: 20)")
-    add("--epochs", type=_positive, help="the most epochs of a trial (default: the recipe's)")
+    add("--trials", type=positive, default=20, help="the most trials (default: 20)")
+    add("--epochs", type=positive, help="the most epochs of a trial (default: the recipe's)")
     add("--minutes", type=float, help="after how many minutes no trial is begun (default: no limit)")
-    add("--total-epochs", type=_positive, help="after how many epochs in all no trial is begun (default: no limit)")
+    add("--total-epochs", type=positive, help="after how many epochs in all no trial is begun (default: no limit)")
     add("--seed", type=int, default=0, help="of the search, the weights and the data order (default: 0)")
-    add("--workers", type=_positive, default=1, help="trials at once, a process and a GPU each (default: 1)")
+    add("--workers", type=positive, default=1, help="trials at once, a process and a GPU each (default: 1)")
     add("--directory", help="where the search is kept (default: runs/RECIPE-seedSEED)")
     add("--data-dir", help="directory with the data (default: $KREGTOOLS_DATA, then a download)")
-    add("--rows", type=_positive, help="take only so many rows of the data (default: all)")
+    add("--rows", type=positive, help="take only so many rows of the data (default: all)")
     add("--json", action="store_true", help="print JSON in place of text")
 
 
@@ -74,10 +75,3 @@ def _loaded(rows: str | None) -> object:
     import json
 
     return json.loads(rows or "[]")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value

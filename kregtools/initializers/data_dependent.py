@@ -9,12 +9,13 @@ import keras
 import numpy as np
 
 from kregtools._intact import snapshot
+from kregtools._numbers import integer, positive_number
 from kregtools.initializers.forward import Pass
 from kregtools.initializers.kernels import Kernel
-from kregtools.initializers.lsuv import check_positive, check_spread, report, stds
 from kregtools.initializers.patches import patches, principal_axes
 from kregtools.initializers.rates import RatesOfChange
 from kregtools.initializers.report import InitializationReport
+from kregtools.initializers.spread import check_spread, report, stds
 
 
 def data_dependent_init(
@@ -62,6 +63,13 @@ def data_dependent_init(
     Raises:
         ValueError: As for `kregtools.lsuv`.
 
+    Example:
+
+    ```python
+    print(kregtools.data_dependent_init(model, x_train[:1024]))
+    model.fit(x_train, y_train)
+    ```
+
     Reference:
 
     - [Krähenbühl et al., 2016](https://arxiv.org/abs/1511.06856)
@@ -70,8 +78,8 @@ def data_dependent_init(
         raise ValueError(
             f"Invalid value for argument `method`. Received: method={method!r}. Expected 'pca' or 'random'."
         )
-    check_positive("tolerance", tolerance)
-    check_positive("max_iterations", max_iterations, whole=True)
+    tolerance = positive_number("tolerance", tolerance)
+    max_iterations = integer("max_iterations", max_iterations)
     through = Pass(model, x, samples)
     rng = np.random.default_rng(seed)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 
+from kregtools._numbers import positive_number
 from kregtools.initializers.centre import at_centre
 from kregtools.initializers.kernel_initializer import KernelInitializer, KernelLayout, check_kernel_shape
-from kregtools.initializers.semi_orthogonal import check_gain
 
 
 @keras.saving.register_keras_serializable(package="kregtools")
@@ -29,15 +29,20 @@ class DeltaOrthogonal(KernelInitializer):
         ValueError: If `gain` is not above 0, or a shape is not that of a convolution with at least as many outputs as
             inputs.
 
+    Example:
+
+    ```python
+    keras.layers.Conv2D(64, 3, padding="same", activation="tanh", kernel_initializer="kregtools>DeltaOrthogonal")
+    ```
+
     Reference:
 
     - [Xiao et al., 2018](https://arxiv.org/abs/1806.05393)
     """
 
     def __init__(self, gain: float = 1.0, seed: int | keras.random.SeedGenerator | None = None) -> None:
-        check_gain(gain)
         super().__init__(seed)
-        self.gain = float(gain)
+        self.gain = positive_number("gain", gain)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
         shape = check_kernel_shape("DeltaOrthogonal", shape, least=3)
@@ -53,6 +58,16 @@ class DeltaOrthogonal(KernelInitializer):
     def values(self, layout: KernelLayout, dtype: str) -> Any:
         matrix = self.orthogonal(KernelLayout(layout.shape[-2:], (0,), (1,), layout.shape[-1]), dtype)[0]
         return at_centre(layout.shape, matrix * self.gain, dtype)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> DeltaOrthogonal:
+        # `EinsumDense` makes its initializer anew, and says which axes of the kernel are which.
+        if "input_axes" in config:
+            raise ValueError(
+                "DeltaOrthogonal initializes kernels of convolutions. Received: the kernel of an EinsumDense, with "
+                f"input_axes={config['input_axes']}. Use SemiOrthogonal there, and in MultiHeadAttention."
+            )
+        return cls(**config)
 
     def get_config(self) -> dict[str, Any]:
         return {"gain": self.gain, "seed": super().get_config()["seed"]}

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kregtools._numbers import integer
 from kregtools.initializers.centre import at_centre
 from kregtools.initializers.kernel_initializer import check_kernel_shape
 
@@ -27,18 +28,19 @@ class Dirac(keras.initializers.Initializer):
         ValueError: If `groups` is not a positive integer that divides the filters, or a shape is not that of a
             convolution.
 
+    Example:
+
+    ```python
+    keras.layers.Conv2D(64, 3, padding="same", kernel_initializer=kregtools.initializers.Dirac())
+    ```
+
     Reference:
 
     - [Zagoruyko and Komodakis, 2017](https://arxiv.org/abs/1706.00388)
     """
 
     def __init__(self, groups: int = 1) -> None:
-        if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
-            raise ValueError(
-                f"Invalid value for argument `groups`. Received: groups={groups!r}. Expected the groups of the "
-                "convolution, a positive integer."
-            )
-        self.groups = groups
+        self.groups = integer("groups", groups, expected="the groups of the convolution, a positive integer")
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
         shape = check_kernel_shape("Dirac", shape, least=3)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kregtools._numbers import share
 from kregtools.initializers.kernel_initializer import KernelInitializer, KernelLayout
 from kregtools.initializers.moments import moments
 
@@ -16,6 +17,7 @@ MODES = ("forward", "backward", "average", "sum")
 DISTRIBUTIONS = ("hypersphere", "orthogonal", "truncated_normal", "uniform")
 # The standard deviation of a normal distribution cut off at two standard deviations.
 TRUNCATED = 0.87962566103423978
+RATE = "the rate of the dropout before the kernel, a number from 0 to below 1: what is dropped, not what is kept"
 
 
 @keras.saving.register_keras_serializable(package="kregtools")
@@ -106,12 +108,11 @@ class DropoutAware(KernelInitializer):
     ) -> None:
         if isinstance(activation, dict):
             activation = keras.saving.deserialize_keras_object(activation)
-        _check_rate(rate)
         _check_choice("mode", mode, MODES)
         _check_choice("distribution", distribution, DISTRIBUTIONS)
         super().__init__(seed, input_axes, output_axes)
         self.activation = activation
-        self.rate = float(rate)
+        self.rate = share("rate", rate, RATE)
         self.mode = mode
         self.distribution = distribution
         self._moments = moments(activation)
@@ -150,15 +151,14 @@ class DropoutAware(KernelInitializer):
 
 
 def _serialized(activation: Any) -> Any:
-    return activation if activation is None or isinstance(activation, str) else keras.activations.serialize(activation)
-
-
-def _check_rate(rate: Any) -> None:
-    if not isinstance(rate, (int, float)) or isinstance(rate, bool) or not 0 <= rate < 1:
+    if activation is None or isinstance(activation, str):
+        return activation
+    if getattr(activation, "__name__", "") == "<lambda>":
         raise ValueError(
-            f"Invalid value for argument `rate`. Received: rate={rate!r}. Expected the rate of the dropout before the "
-            "kernel, a number from 0 to below 1: what is dropped, not what is kept."
+            f"A lambda cannot be saved. Received: activation={activation!r}. Expected the name of a Keras activation, "
+            "or a function with a name, under `@keras.saving.register_keras_serializable()`."
         )
+    return keras.activations.serialize(activation)
 
 
 def _check_choice(argument: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from kregtools._batches import batches
 from kregtools._intact import replaced, snapshot
+from kregtools._numbers import integer, refuse
 from kregtools.initializers.kernels import Kernel, kernel_of
 
 # Is given the kernel, the input of its layer, and a function that computes the output before the activation.
@@ -36,16 +37,13 @@ class Pass:
 
     def __init__(self, model: keras.Model, x: Any, samples: int) -> None:
         if not isinstance(model, keras.Model):
-            raise ValueError(f"Invalid value for argument `model`. Received: model={model!r}. Expected a Keras model.")
+            refuse("model", model, "a Keras model")
         if not model.built:
             raise ValueError(
                 f"The model '{model.name}' is not built, so it has no kernels yet. Call it on a batch, build it or "
                 "give it an Input first."
             )
-        if not isinstance(samples, int) or isinstance(samples, bool) or samples < 2:
-            raise ValueError(
-                f"Invalid value for argument `samples`. Received: samples={samples!r}. Expected 2 or more."
-            )
+        samples = integer("samples", samples, 2, "2 or more")
         self.model = model
         self.x = _batch(x, samples)
         self.rows = len(keras.tree.flatten(self.x)[0])
@@ -157,13 +155,7 @@ def _array(tensor: Any) -> np.ndarray:
 
 
 def _batch(x: Any, samples: int) -> Any:
-    try:
-        parts = [part for part, _ in batches(x, samples, samples)]
-    except (AttributeError, TypeError) as error:
-        raise ValueError(
-            f"`x` is no data that `fit` takes. Received: {str(x)[:200]}. Expected arrays, a dict or list of arrays, a "
-            "dataset or an iterable of batches."
-        ) from error
+    parts = [part for part, _ in batches(x, samples, samples, name="x")]
     if not parts:
         raise ValueError("`x` has no rows. Expected arrays, a dataset or an iterable that is not exhausted.")
     return keras.tree.map_structure(lambda *leaves: _joined(leaves), *parts)
@@ -180,8 +172,8 @@ def _check(x: Any, rows: int) -> None:
     for leaf in leaves:
         if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
             raise ValueError(
-                f"`x` is not finite. Received: {int((~np.isfinite(leaf)).sum())} values that are NaN or infinite. "
-                "The model was not changed; clean the data first."
+                f"`x` is not finite. Received: {int((~np.isfinite(leaf)).sum())} of {leaf.size} values NaN or "
+                "infinite. The model was not changed; clean the data first."
             )
     if all((leaf == leaf[:1]).all() for leaf in leaves):
         raise ValueError(f"All {rows} rows of `x` are equal, so that they have no variance. Expected real data.")

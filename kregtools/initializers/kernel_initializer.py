@@ -10,6 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from kregtools._numbers import is_integer, refuse
+
 
 @dataclass(frozen=True)
 class KernelLayout:
@@ -64,6 +66,9 @@ class KernelInitializer(keras.initializers.VarianceScaling):
                 "`input_axes` and `output_axes` go together. Received: "
                 f"input_axes={input_axes}, output_axes={output_axes}. Expected both, or neither."
             )
+        for name, axes in (("input_axes", input_axes), ("output_axes", output_axes)):
+            if axes is not None and not (isinstance(axes, (tuple, list)) and all(map(is_integer, axes))):
+                refuse(name, axes, "a sequence of integers, such as (0, 1)")
         self.input_axes = input_axes
         self.output_axes = output_axes
 
@@ -114,8 +119,8 @@ class KernelInitializer(keras.initializers.VarianceScaling):
 
 def check_kernel_shape(name: str, shape: Sequence[int], least: int = 2) -> tuple[int, ...]:
     """The shape as a tuple, if it is that of a kernel."""
-    shape = tuple(shape)
-    if len(shape) < least or not all(isinstance(size, int) and size > 0 for size in shape):
+    shape = tuple(int(size) if is_integer(size) else size for size in shape)
+    if len(shape) < least or not all(is_integer(size) and size > 0 for size in shape):
         what = "kernels" if least == 2 else "kernels of convolutions"
         raise ValueError(
             f"{name} initializes {what}. Received: shape={shape}. Expected at least {_NUMBER[least]} axes, the "

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
 import numpy as np
 
+from kregtools._numbers import integer, positive_number
 from kregtools.initializers.forward import Pass
 from kregtools.initializers.kernels import Kernel
-from kregtools.initializers.report import InitializationReport, LayerScale
+from kregtools.initializers.report import InitializationReport
 from kregtools.initializers.semi_orthogonal import SemiOrthogonal
+from kregtools.initializers.spread import check_spread, report, stds
 
 
 def lsuv(
@@ -85,9 +86,9 @@ def lsuv(
 
     - [Mishkin and Matas, 2016](https://arxiv.org/abs/1511.06422)
     """
-    check_positive("std", std)
-    check_positive("tolerance", tolerance)
-    check_positive("max_iterations", max_iterations, whole=True)
+    std = positive_number("std", std)
+    tolerance = positive_number("tolerance", tolerance)
+    max_iterations = integer("max_iterations", max_iterations)
     if per not in ("layer", "channel"):
         raise ValueError(f"Invalid value for argument `per`. Received: per={per!r}. Expected 'layer' or 'channel'.")
     through = Pass(model, x, samples)
@@ -119,38 +120,3 @@ def drawn(initializer: SemiOrthogonal, kernel: Kernel) -> Any:
         axes["output_axes"] = kernel.channel_axes[1:]
     config = {**initializer.get_config(), "seed": initializer.seed, **axes}
     return type(initializer).from_config(config)(kernel.variable.shape, kernel.variable.dtype)
-
-
-def stds(through: Pass) -> list[tuple[str, float]]:
-    """The standard deviation of each layer's output before its activation, in the order of the calls."""
-    found: list[tuple[str, float]] = []
-
-    def visit(kernel: Kernel, inputs: Any, output: Callable[[], np.ndarray]) -> None:
-        with np.errstate(all="ignore"):
-            found.append((kernel.name, float(output().std())))
-
-    through.walk(visit)
-    return found
-
-
-def report(through: Pass, before: list[tuple[str, float]], after: list[tuple[str, float]]) -> InitializationReport:
-    layers = tuple(LayerScale(name, first, last) for (name, first), (_, last) in zip(before, after, strict=True))
-    return InitializationReport(layers, through.rows, through.left_alone)
-
-
-def check_spread(kernel: Kernel, spread: np.ndarray) -> None:
-    """Refuses an output that no factor brings to a variance."""
-    if np.isfinite(spread).all() and (spread > 0).all():
-        return
-    what = "is not finite" if not np.isfinite(spread).all() else "has no variance"
-    raise ValueError(
-        f"The output of {kernel.name} {what} on this data, so that it cannot be scaled. The model is as it was. Look "
-        "for units that are dead, a kernel of zeros, a rate of dropout near 1, or inputs far from unit scale."
-    )
-
-
-def check_positive(name: str, value: Any, whole: bool = False) -> None:
-    kinds = int if whole else (int, float)
-    if not isinstance(value, kinds) or isinstance(value, bool) or not 0 < value < math.inf:
-        what = "a positive integer" if whole else "a number above 0"
-        raise ValueError(f"Invalid value for argument `{name}`. Received: {name}={value!r}. Expected {what}.")

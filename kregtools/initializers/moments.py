@@ -36,7 +36,8 @@ def moments(activation: str | Callable[..., Any] | None) -> Moments:
 
     They say what the activation does to the variance of a signal on its way forward (`square`) and of a gradient on
     its way back (`slope_square`). They are computed by Gauss-Legendre quadrature, with the derivative of the
-    polynomial that interpolates f on each panel.
+    polynomial that interpolates f on each panel. The panels are 0.5 wide: where f has a kink that is no multiple of
+    that, `slope_square` is right to about 1 %, and the others to 0.1 %.
 
     Args:
         activation: The name of a Keras activation, or any element-wise function of a tensor; `None` is the identity.
@@ -60,6 +61,12 @@ def gain(activation: str | Callable[..., Any] | None) -> float:
 
     Args:
         activation: As for `moments`.
+
+    Returns:
+        The factor, a float.
+
+    Raises:
+        ValueError: As for `moments`.
 
     Example:
 

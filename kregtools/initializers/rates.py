@@ -39,6 +39,10 @@ class _Outputs(keras.Model):
         flat: list[Any] = [ops.cast(output, "float32") for output in keras.tree.flatten(outputs)]
         return ops.concatenate([ops.reshape(each, (-1, math.prod(each.shape[1:]))) for each in flat], axis=-1)
 
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> Any:
+        """The outputs in the direction y, and no losses of regularizers, which have gradients of their own."""
+        return ops.mean(ops.sum(y * y_pred, axis=-1))
+
 
 class RatesOfChange:
     r"""Measures $\sqrt{E[g^2] / E[w^2]}$, with g the gradient of the outputs in a random direction.
@@ -50,11 +54,7 @@ class RatesOfChange:
         self.x = x
         self.outputs = _Outputs(model)
         self.optimizer = _SquaredGradients(learning_rate=0.0, name="squared_gradients")
-        self.outputs.compile(
-            optimizer=self.optimizer,
-            loss=lambda direction, outputs: ops.sum(direction * outputs, axis=-1),
-            auto_scale_loss=False,
-        )
+        self.outputs.compile(optimizer=self.optimizer, auto_scale_loss=False)
         self.direction = rng.normal(size=self.outputs(x).shape).astype("float32")
 
     def __call__(self, variables: list[Any]) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kregtools._numbers import positive_number
 from kregtools.initializers.kernel_initializer import KernelInitializer, KernelLayout
 
 
@@ -16,23 +17,32 @@ class SemiOrthogonal(KernelInitializer):
     r"""Initializer of orthogonal kernels whose outputs have the variance of the inputs, whatever the shape.
 
     `keras.initializers.Orthogonal` makes columns of norm 1 where a layer narrows, and rows of norm 1 where it widens:
-    there each output has only the share $n_{in}/n_{out}$ of the variance. Here each column has the norm `gain`:
+    there each output has only the share $n_{in}/n_{out}$ of the variance. Here the columns have the norm `gain`, as
+    the root of their mean square where a layer widens:
 
     $$W = g \max(1, \sqrt{n_{out}/n_{in}})\; Q$$
 
-    with Q orthogonal, so that unit variance at the inputs is the variance $g^2$ at every output.
+    with Q orthogonal, so that unit variance at the inputs is the variance $g^2$ at the outputs; where a layer widens,
+    in the mean over them.
 
     Use it where `Orthogonal` is used. With `gain=kregtools.initializers.gain("relu")` it makes up for a relu before
     the kernel; `DropoutAware` does that, and makes up for dropout.
 
     Args:
-        gain: Positive float. The norm of each column. Defaults to `1.0`.
+        gain: Positive float. The norm of the columns. Defaults to `1.0`.
         seed: Integer, `keras.random.SeedGenerator` or `None`. As for Keras' own initializers. Defaults to `None`.
         input_axes: See `DropoutAware`.
         output_axes: See `DropoutAware`.
 
     Raises:
         ValueError: If `gain` is not above 0, or a shape is not that of a kernel.
+
+    Example:
+
+    ```python
+    initializers = kregtools.initializers
+    keras.layers.Dense(256, kernel_initializer=initializers.SemiOrthogonal(initializers.gain("relu")))
+    ```
 
     Reference:
 
@@ -46,9 +56,8 @@ class SemiOrthogonal(KernelInitializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        check_gain(gain)
         super().__init__(seed, input_axes, output_axes)
-        self.gain = float(gain)
+        self.gain = positive_number("gain", gain)
 
     def values(self, layout: KernelLayout, dtype: str) -> Any:
         widening = layout.size(layout.units) / layout.fan_in
@@ -56,8 +65,3 @@ class SemiOrthogonal(KernelInitializer):
 
     def get_config(self) -> dict[str, Any]:
         return {"gain": self.gain, **super().get_config()}
-
-
-def check_gain(gain: Any) -> None:
-    if not isinstance(gain, (int, float)) or isinstance(gain, bool) or not 0 < gain < math.inf:
-        raise ValueError(f"Invalid value for argument `gain`. Received: gain={gain!r}. Expected a number above 0.")

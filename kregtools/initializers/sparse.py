@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kregtools._numbers import positive_number, share
 from kregtools.initializers.kernel_initializer import KernelInitializer, KernelLayout
 
 
@@ -32,6 +33,12 @@ class Sparse(KernelInitializer):
     Raises:
         ValueError: If an argument is not one of the above, or a shape is not that of a kernel.
 
+    Example:
+
+    ```python
+    keras.layers.Dense(256, activation="tanh", kernel_initializer=kregtools.initializers.Sparse(0.9))
+    ```
+
     Reference:
 
     - [Martens, 2010](https://www.cs.toronto.edu/~jmartens/docs/Deep_HessianFree.pdf), section 5
@@ -45,19 +52,13 @@ class Sparse(KernelInitializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        if not isinstance(sparsity, (int, float)) or isinstance(sparsity, bool) or not 0 <= sparsity < 1:
-            raise ValueError(
-                f"Invalid value for argument `sparsity`. Received: sparsity={sparsity!r}. Expected the share of zeros, "
-                "a number from 0 to below 1."
-            )
-        if stddev is not None and not 0 < stddev < math.inf:
-            raise ValueError(
-                f"Invalid value for argument `stddev`. Received: stddev={stddev!r}. Expected a number above 0, or "
-                "None to keep the variance."
-            )
         super().__init__(seed, input_axes, output_axes)
-        self.sparsity = float(sparsity)
-        self.stddev = stddev
+        self.sparsity = share("sparsity", sparsity, "the share of zeros, a number from 0 to below 1")
+        self.stddev = (
+            None
+            if stddev is None
+            else positive_number("stddev", stddev, "a number above 0, or None to keep the variance")
+        )
 
     def values(self, layout: KernelLayout, dtype: str) -> Any:
         kept = max(1, layout.fan_in - math.ceil(self.sparsity * layout.fan_in))

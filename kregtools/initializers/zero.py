@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -33,6 +32,14 @@ class ZerO(keras.initializers.Initializer):
     Raises:
         ValueError: If a shape is not that of a kernel.
 
+    Example:
+
+    ```python
+    x = x + keras.layers.Dense(64, kernel_initializer="zeros")(
+        keras.layers.Dense(64, activation="relu", kernel_initializer=kregtools.initializers.ZerO())(x)
+    )
+    ```
+
     Reference:
 
     - [Zhao et al., 2022](https://arxiv.org/abs/2110.12661); the factor is that of the authors' code.
@@ -41,14 +48,17 @@ class ZerO(keras.initializers.Initializer):
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
         shape = check_kernel_shape("ZerO", shape)
         inputs, outputs = shape[-2:]
-        matrix = np.eye(inputs, outputs) if inputs >= outputs else _hadamard(outputs)[:inputs, :outputs]
+        matrix = np.eye(inputs, outputs) if inputs >= outputs else _hadamard(inputs, outputs)
         return at_centre(shape, matrix, keras.backend.standardize_dtype(dtype))
 
     def get_config(self) -> dict[str, Any]:
         return {}
 
 
-def _hadamard(least: int) -> np.ndarray:
-    """The orthonormal Hadamard matrix of the first power of two that is at least `least`."""
-    doublings = [np.array([[1.0, 1.0], [1.0, -1.0]]) / math.sqrt(2)] * math.ceil(math.log2(least))
-    return functools.reduce(np.kron, doublings, np.ones((1, 1)))
+def _hadamard(inputs: int, outputs: int) -> np.ndarray:
+    """The first rows and columns of the orthonormal Hadamard matrix that is the smallest with so many columns."""
+    # By Sylvester's construction the sign is that of how many bits the indices have in common.
+    bits = np.arange(inputs)[:, None] & np.arange(outputs)
+    for shift in (16, 8, 4, 2, 1):
+        bits ^= bits >> shift
+    return (1.0 - 2.0 * (bits & 1)) / math.sqrt(2 ** math.ceil(math.log2(outputs)))

@@ -6,14 +6,7 @@ from typing import Any
 
 import keras
 
-
-def checked_rate(rate: Any) -> float:
-    """The rate of a layer that drops or changes a share of something."""
-    if not is_number(rate) or not 0 <= rate < 1:
-        raise ValueError(
-            f"Invalid value for argument `rate`. Received: rate={rate!r}. Expected a number from 0 to below 1."
-        )
-    return float(rate)
+from kregtools._numbers import is_number
 
 
 def number_pair(name: str, value: Any, low: float, high: float, mirrored: bool = False) -> tuple[float, float]:
@@ -37,8 +30,3 @@ def checked_data_format(data_format: str | None) -> str:
             "'channels_last' or 'channels_first'."
         )
     return found
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is a number, and no boolean."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -8,7 +8,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from kregtools._intact import replaced
+from kregtools._numbers import positive_number
 from kregtools.initializers.kernels import Kernel, kernel_of
+from kregtools.layers.replaced_values import call_with
 
 
 @keras.saving.register_keras_serializable(package="kregtools")
@@ -66,15 +69,10 @@ class CenteredWeightNormalization(keras.layers.Wrapper):
         **kwargs: Any,
     ) -> None:
         super().__init__(layer, **kwargs)
-        for name, value in (("gain", gain), ("epsilon", epsilon)):
-            if not isinstance(value, (int, float)) or not 0 < value < math.inf:
-                raise ValueError(
-                    f"Invalid value for argument `{name}`. Received: {name}={value!r}. Expected a number above 0."
-                )
-        self.gain = float(gain)
+        self.gain = positive_number("gain", gain)
         self.trainable_gain = trainable_gain
-        self.epsilon = float(epsilon)
-        self.supports_masking = True
+        self.epsilon = positive_number("epsilon", epsilon)
+        self.supports_masking = layer.supports_masking
 
     def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
@@ -93,18 +91,15 @@ class CenteredWeightNormalization(keras.layers.Wrapper):
         )
 
     def call(self, inputs: Any, **kwargs: Any) -> Any:
-        kernel = self._kernel().variable
-        values = {id(variable): variable.value for variable in self.layer.variables}
-        values[id(kernel)] = self.normalized_kernel()
-        # The layer reads its variables as ever, and finds another value in place of the kernel's.
-        with keras.StatelessScope([(variable, values[id(variable)]) for variable in self.layer.variables]):
-            return self.layer(inputs, **kwargs)
+        return call_with(self.layer, {id(self._kernel().variable): self.normalized_kernel()}, inputs, **kwargs)
 
     def normalized_kernel(self) -> Any:
         """The kernel that the layer uses."""
         kernel = self._kernel()
         axes = kernel.input_axes
-        values: Any = ops.cast(kernel.variable.value, "float32")
+        # Read in half precision, a kernel may overflow.
+        with replaced(kernel.variable, "_autocast", False):
+            values: Any = ops.cast(kernel.variable.value, "float32")
         centered = values - ops.mean(values, axis=axes, keepdims=True)
         squares = ops.sum(ops.square(centered), axis=axes, keepdims=True)
         scale = ops.expand_dims(ops.cast(self.scale.value, "float32"), axes)
@@ -113,6 +108,9 @@ class CenteredWeightNormalization(keras.layers.Wrapper):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self.layer.compute_output_shape(input_shape)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return self.layer.compute_mask(inputs, previous_mask)
 
     def get_config(self) -> dict[str, Any]:
         return {

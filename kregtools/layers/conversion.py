@@ -31,8 +31,8 @@ def convert(model: keras.Model, to: type[PLAIN] = DropoutAwareBatchNormalization
         The new model.
 
     Raises:
-        ValueError: If `to` is something else, or a BatchNormalization is out of reach: in the code of a subclassed
-            layer or model.
+        ValueError: If `to` is something else, or a BatchNormalization is out of reach: of a subclass of its own, or
+            in the code of a subclassed layer or model.
 
     Example:
 
@@ -55,8 +55,8 @@ def convert(model: keras.Model, to: type[PLAIN] = DropoutAwareBatchNormalization
     left = [layer.name for layer in _norms(converted) if type(layer) is not to]
     if left:
         raise ValueError(
-            f"{', '.join(left)} of '{model.name}' cannot be converted: the code of a subclassed layer or model makes "
-            f"them. Make them of {to.__module__}.{to.__qualname__} there."
+            f"{', '.join(left)} of '{model.name}' cannot be converted: they are of a class of their own, or the code "
+            f"of a subclassed layer or model makes them. Make them of {to.__module__}.{to.__qualname__} there."
         )
     _copy(_state(model), _state(converted))
     _compile_like(converted, model)
@@ -79,7 +79,7 @@ def _swapped(config: Any, names: dict[str, Any]) -> Any:
 
 
 def _norms(model: keras.Model) -> list[keras.Layer]:
-    return [layer for layer in model._flatten_layers() if type(layer) in (PLAIN, DropoutAwareBatchNormalization)]
+    return [layer for layer in model._flatten_layers() if isinstance(layer, PLAIN)]
 
 
 def _compile_like(converted: Any, model: Any) -> None:

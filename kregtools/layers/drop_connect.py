@@ -7,8 +7,9 @@ from typing import Any
 
 import keras
 
-from kregtools.layers.arguments import checked_rate
+from kregtools._numbers import refuse, share
 from kregtools.layers.centered_weight_normalization import CenteredWeightNormalization
+from kregtools.layers.replaced_values import call_with, parts_of
 
 
 @keras.saving.register_keras_serializable(package="kregtools")
@@ -78,9 +79,13 @@ class DropConnect(keras.layers.Wrapper):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
+        if not isinstance(layer, keras.Layer):
+            refuse("layer", layer, "a Keras layer")
+        if isinstance(kernels, str):
+            refuse("kernels", kernels, f"a sequence of names, such as ({kernels!r},)")
         # The weights pass through this layer's type on their way: let it be that of the layer inside.
         super().__init__(layer, **{"dtype": layer.dtype_policy, **kwargs})
-        self.rate = checked_rate(rate)
+        self.rate = share("rate", rate)
         self.kernels = None if kernels is None else tuple(kernels)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -93,19 +98,11 @@ class DropConnect(keras.layers.Wrapper):
     def call(self, inputs: Any, training: bool | None = False, **kwargs: Any) -> Any:
         if not training or not self.rate:
             return self.layer(inputs, **kwargs)
-        dropped = {id(variable) for variable in self._dropped()}
-        values = [(variable, self._value(variable, dropped)) for variable in self.layer.variables]
-        # The layer reads its variables as ever, and finds another value in the place of a kernel's.
-        scope = keras.StatelessScope(values, collect_losses=True, initialize_variables=False)
-        before = dict(scope.state_mapping)
-        with scope:
-            outputs = self.layer(inputs, **kwargs)
-        for variable in self.layer.variables:
-            if scope.state_mapping[id(variable)] is not before[id(variable)]:
-                variable.assign(scope.state_mapping[id(variable)])
-        for part in self._parts():
-            part.add_loss([loss for loss in scope.losses if id(loss) in part._loss_ids])
-        return outputs
+        dropped = {
+            id(weight): keras.random.dropout(weight.value, self.rate, seed=self.seed_generator)
+            for weight in self._dropped()
+        }
+        return call_with(self.layer, dropped, inputs, **kwargs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self.layer.compute_output_shape(input_shape)
@@ -116,13 +113,8 @@ class DropConnect(keras.layers.Wrapper):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "kernels": self.kernels, "seed": self.seed}
 
-    def _value(self, variable: Any, dropped: set[int]) -> Any:
-        if id(variable) not in dropped:
-            return variable.value
-        return keras.random.dropout(variable.value, self.rate, seed=self.seed_generator)
-
     def _dropped(self) -> list[Any]:
-        for part in self._parts():
+        for part in parts_of(self.layer):
             self._check(part)
         weights: list[Any] = self.layer.weights
         found = [weight for weight in weights if self._is_kernel(weight.name)]
@@ -133,9 +125,6 @@ class DropConnect(keras.layers.Wrapper):
                 f"{', '.join(sorted({weight.name for weight in weights})) or 'none'}."
             )
         return found
-
-    def _parts(self) -> list[Any]:
-        return list({id(part): part for part in self.layer._flatten_layers()}.values())
 
     def _is_kernel(self, name: str) -> bool:
         return name.endswith("kernel") if self.kernels is None else name in self.kernels

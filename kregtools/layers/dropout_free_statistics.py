@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops, tree
 
+from kregtools._numbers import integer
 from kregtools.layers.batch_moments import BatchMoments
 from kregtools.layers.dropout_aware_batch_normalization import DropoutAwareBatchNormalization
 
@@ -68,17 +69,13 @@ class DropoutFreeStatistics(keras.layers.Wrapper):
     """
 
     def __init__(self, layer: keras.Layer, rows: int | None = None, **kwargs: Any) -> None:
-        if rows is not None and (not isinstance(rows, int) or rows < 1):
-            raise ValueError(
-                f"Invalid value for argument `rows`. Received: rows={rows!r}. Expected a positive integer or None."
-            )
         super().__init__(layer, autocast=False, **kwargs)
         if not layer._call_has_training_arg:
             raise ValueError(
                 f"The `call` of '{layer.name}' takes no `training`, so that it cannot be run with dropout off. "
                 "Add the argument, and hand it on to the layers inside."
             )
-        self.rows = rows
+        self.rows = None if rows is None else integer("rows", rows, expected="a positive integer or None")
         self.told = Told(autocast=False)
         self.supports_masking = True
 
@@ -94,7 +91,7 @@ class DropoutFreeStatistics(keras.layers.Wrapper):
         followed = [(norm, old) for norm, old in zip(norms, before, strict=True) if norm.normalized_by_batch]
         for (norm, old), moments in zip(followed, self._moments([n for n, _ in followed], inputs, mask), strict=True):
             for variable, value, new in zip((norm.moving_mean, norm.moving_variance), old, moments, strict=True):
-                variable.assign(value * norm.momentum + new * (1.0 - norm.momentum))
+                variable.assign(ops.cast(value, new.dtype) * norm.momentum + new * (1.0 - norm.momentum))
         # Keras tells layers that are called without `training` what it was last told.
         return self.told(outputs, training=training)
 

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from kregtools.layers.arguments import checked_data_format, is_number
+from kregtools._numbers import is_number
+from kregtools.layers.arguments import checked_data_format
 
 
 @keras.saving.register_keras_serializable(package="kregtools")
@@ -132,11 +133,11 @@ class FractionalMaxPooling2D(keras.layers.Layer):
     def _edges(self, size: Any, regions: Any, training: bool) -> Any:
         """Where each region begins, and where the last one ends."""
         if training and not self.pseudo_random:
-            longer: Any = ops.arange(regions) < size % regions
+            longer: Any = ops.arange(regions, dtype="int32") < size % regions
             steps = size // regions + ops.cast(keras.random.shuffle(longer, seed=self.seed_generator), "int32")
             return ops.concatenate([ops.zeros((1,), "int32"), ops.cast(ops.cumsum(steps), "int32")])
         start = keras.random.randint((), 0, regions, seed=self.seed_generator) if training else regions // 2
-        places: Any = ops.arange(regions + 1)
+        places: Any = ops.arange(regions + 1, dtype="int32")
         return (places * size + start) // regions
 
 

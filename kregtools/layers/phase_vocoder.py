@@ -7,6 +7,7 @@ from typing import Any
 
 from keras import ops
 
+from kregtools._numbers import integer, refuse
 from kregtools.layers.waveform_augmentation import WaveformAugmentation, rows_of
 
 # A Hann window that moves by a quarter of its length adds up to a constant, also when squared.
@@ -25,12 +26,10 @@ class VocoderAugmentation(WaveformAugmentation):
 
     def __init__(self, frame_length: int = 1024, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed=seed, **kwargs)
-        if not isinstance(frame_length, int) or frame_length < 16 or frame_length % OVERLAP:
-            raise ValueError(
-                f"Invalid value for argument `frame_length`. Received: frame_length={frame_length!r}. Expected a "
-                f"multiple of {OVERLAP} of at least 16."
-            )
-        self.frame_length = frame_length
+        expected = f"a multiple of {OVERLAP} of at least 16"
+        self.frame_length = integer("frame_length", frame_length, 16, expected)
+        if self.frame_length % OVERLAP:
+            refuse("frame_length", frame_length, expected)
 
     def change(self, waves: Any) -> Any:
         shape: Any = ops.shape(waves)
@@ -116,7 +115,7 @@ def repitched(waves: Any, semitones: Any, highest: float, frame_length: int) -> 
     longest = math.ceil(length * 2.0 ** (max(highest, 0.0) / 12.0)) + REACH + 1
     slow = stretched(waves, 1.0 / speed, longest, frame_length, band=1.0 / speed)
     # Step by step in whole numbers: a float could not tell the places late in a long waveform apart.
-    steps: Any = ops.arange(length)
+    steps: Any = ops.arange(length, dtype="int32")
     blocks = (steps // BLOCK) * factors[:, None]
     rest = (blocks % (STEPS // BLOCK)) * BLOCK + (steps % BLOCK) * factors[:, None]
     share: Any = ops.cast(rest % STEPS, "float32")

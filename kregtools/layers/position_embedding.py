@@ -20,6 +20,16 @@ class PositionEmbedding(keras.layers.Layer):
 
     Output shape:
         The same as the input shape.
+
+    Raises:
+        ValueError: If the input is no sequence of vectors of a fixed length, or later of another one.
+
+    Example:
+
+    ```python
+    x = keras.layers.Embedding(20_000, 64, mask_zero=True)(keras.Input((256,), dtype="int32"))
+    x = kregtools.layers.PositionEmbedding()(x)
+    ```
     """
 
     def __init__(self, initializer: Any = "uniform", **kwargs: Any) -> None:
@@ -28,6 +38,12 @@ class PositionEmbedding(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
+        if len(input_shape) != 3 or None in input_shape[1:]:
+            raise ValueError(
+                f"PositionEmbedding has a vector for each position. Received: an input of shape {tuple(input_shape)}. "
+                "Expected (batch, length, features) of a known length; set it where the input is made, and pad."
+            )
+        self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
         self.positions = self.add_weight(shape=input_shape[1:], initializer=self.initializer, name="positions")
 
     def call(self, inputs: Any) -> Any:

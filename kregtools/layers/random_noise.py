@@ -52,7 +52,7 @@ class RandomNoise(WaveformAugmentation):
         self.snr = number_pair("snr", snr, -100, 200)
 
     def change(self, waves: Any) -> Any:
-        noise: Any = keras.random.normal(ops.shape(waves), seed=self.seed_generator)
+        noise: Any = keras.random.normal(ops.shape(waves), dtype="float32", seed=self.seed_generator)
         power = ops.mean(ops.square(ops.stop_gradient(waves)), axis=(1, 2), keepdims=True)
         ratio: Any = 10.0 ** (-self.drawn(waves, self.snr) / 20.0)
         return waves + ops.sqrt(power) * ratio[:, None, None] * noise

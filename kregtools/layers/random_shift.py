@@ -65,7 +65,7 @@ class RandomShift(WaveformAugmentation):
         shape: Any = ops.shape(waves)
         length = shape[1]
         moved: Any = ops.cast(ops.round(self.drawn(waves, self.shift) * ops.cast(length, "float32")), "int32")
-        index: Any = ops.arange(length) - moved[:, None]
+        index: Any = ops.arange(length, dtype="int32") - moved[:, None]
         values = rows_of(waves, index % length)
         if self.fill_mode == "wrap":
             return values

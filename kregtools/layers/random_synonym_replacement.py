@@ -9,7 +9,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from kregtools._numbers import refuse
 from kregtools.layers.token_augmentation import TokenAugmentation, one_of
+
+# Larger ids cannot be told apart where they come as float32.
+MOST_TOKENS = 2**24
 
 
 @keras.saving.register_keras_serializable(package="kregtools")
@@ -84,10 +88,11 @@ class RandomSynonymReplacement(TokenAugmentation):
 def _known(table: Any) -> dict[int, list[int]]:
     # A saved table has its keys as strings.
     pairs = table.items() if isinstance(table, Mapping) else ()
-    known = {int(token): [int(other) for other in others] for token, others in pairs}
-    if not known or min(known) < 0 or not all(known.values()):
-        raise ValueError(
-            f"Invalid value for argument `table`. Received: table={table!r}. Expected a dict from token ids to "
-            "lists of ids, none of them empty."
-        )
+    try:
+        known = {int(token): [int(other) for other in others] for token, others in pairs}
+    except (TypeError, ValueError):
+        known = {}
+    if not known or min(known) < 0 or max(known) >= MOST_TOKENS or not all(known.values()):
+        expected = f"a dict from token ids to lists of ids, none of them empty, with ids below {MOST_TOKENS:,}"
+        refuse("table", table, expected)
     return known

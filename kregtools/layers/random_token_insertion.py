@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kregtools._numbers import is_integer
 from kregtools.layers.token_augmentation import TokenAugmentation, count_of, length_of, one_of, places_of
 
 
@@ -61,6 +62,7 @@ class RandomTokenInsertion(TokenAugmentation):
         self.vocabulary_size = vocabulary_size
         if vocabulary_size is not None:
             self.vocabulary = self._vocabulary(vocabulary_size)
+            self.vocabulary_size = int(vocabulary_size)
 
     def augment(self, batch: Any) -> Any:
         length = length_of(batch)
@@ -78,7 +80,7 @@ class RandomTokenInsertion(TokenAugmentation):
 
     def _vocabulary(self, size: Any) -> np.ndarray:
         left_out = (self.pad_value, *self.protected)
-        found = np.setdiff1d(np.arange(size if isinstance(size, int) else 0), left_out)
+        found = np.setdiff1d(np.arange(size if is_integer(size) else 0), left_out)
         if not len(found):
             raise ValueError(
                 f"Invalid value for argument `vocabulary_size`. Received: vocabulary_size={size!r}, with padding and "

@@ -57,7 +57,7 @@ class RandomTokenSwap(TokenAugmentation):
         chosen = self.changeable(batch) & (draws < self.rate)
         # Those that take part come first, by their draws and so in random order: neighbours there are a pair.
         order: Any = ops.argsort(ops.where(chosen, draws, 2.0), axis=1)
-        ranks: Any = ops.arange(length_of(batch))
+        ranks: Any = ops.arange(length_of(batch), dtype="int32")
         partner = ops.where(ranks < count_of(chosen) // 2 * 2, ranks + 1 - 2 * (ranks % 2), ranks)
         read = ops.take_along_axis(ops.take_along_axis(order, partner, axis=1), ops.argsort(order, axis=1), axis=1)
         return ops.take_along_axis(batch, read, axis=1)

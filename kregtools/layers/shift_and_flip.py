@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kregtools._numbers import is_integer, refuse
 from kregtools.layers.arguments import checked_data_format
 from kregtools.layers.augmentation import Augmentation
 
@@ -93,10 +94,10 @@ class ShiftAndFlip(Augmentation):
         first = self.data_format == "channels_first"
         shape: Any = ops.shape(batch)
         samples, height, width = (shape[0], *shape[2:]) if first else shape[:3]
-        rows: Any = ops.arange(height) + self._offsets(samples, self.shift[0])
-        columns: Any = ops.arange(width) + self._offsets(samples, self.shift[1])
+        rows: Any = ops.arange(height, dtype="int32") + self._offsets(samples, self.shift[0])
+        columns: Any = ops.arange(width, dtype="int32") + self._offsets(samples, self.shift[1])
         if self.flip:
-            mirrored: Any = keras.random.uniform((samples, 1), seed=self.seed_generator) < 0.5
+            mirrored: Any = keras.random.uniform((samples, 1), dtype="float32", seed=self.seed_generator) < 0.5
             columns = ops.where(mirrored, width - 1 - columns, columns)
         if first:
             rows, columns = ops.repeat(rows, shape[1], axis=0), ops.repeat(columns, shape[1], axis=0)
@@ -109,7 +110,7 @@ class ShiftAndFlip(Augmentation):
     def _gather(self, pixels: Any, rows: Any, columns: Any, height: Any, width: Any) -> Any:
         """Pixels of all planes under one another, by the row and the column to read in each plane."""
         shape: Any = ops.shape(rows)
-        planes: Any = ops.arange(shape[0]) * (height * width)
+        planes: Any = ops.arange(shape[0], dtype="int32") * (height * width)
         lines = planes[:, None] + self._within(rows, height) * width
         values: Any = ops.take(pixels, lines[:, :, None] + ops.expand_dims(self._within(columns, width), 1), axis=0)
         if self.fill_mode != "constant":
@@ -142,11 +143,7 @@ def _inside(index: Any, size: Any) -> Any:
 
 
 def _pixels(shift: Any) -> tuple[int, int]:
-    pair = (shift, shift) if isinstance(shift, int) else shift
-    fits = isinstance(pair, (tuple, list)) and len(pair) == 2
-    if not fits or not all(isinstance(end, int) and not isinstance(end, bool) and end >= 0 for end in pair):
-        raise ValueError(
-            f"Invalid value for argument `shift`. Received: shift={shift!r}. Expected a non-negative integer, or a "
-            "pair of them for height and width."
-        )
+    pair = shift if isinstance(shift, (tuple, list)) else (shift, shift)
+    if len(pair) != 2 or not all(is_integer(end) and end >= 0 for end in pair):
+        refuse("shift", shift, "a non-negative integer, or a pair of them for height and width")
     return int(pair[0]), int(pair[1])

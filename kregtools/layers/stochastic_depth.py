@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from kregtools.layers.arguments import checked_rate
+from kregtools._numbers import share
 
 
 @keras.saving.register_keras_serializable(package="kregtools")
@@ -57,7 +57,7 @@ class StochasticDepth(keras.layers.Layer):
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.rate = checked_rate(rate)
+        self.rate = share("rate", rate)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True

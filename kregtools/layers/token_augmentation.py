@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from kregtools.layers.arguments import checked_rate
+from kregtools._numbers import is_integer, refuse, share
 from kregtools.layers.augmentation import Augmentation
 
 
@@ -29,9 +29,12 @@ class TokenAugmentation(Augmentation):
     ) -> None:
         # Ids that come as floats keep all their digits.
         super().__init__(seed=seed, **{"autocast": False, **kwargs})
-        self.rate = checked_rate(rate)
+        self.rate = share("rate", rate)
         self.pad_value = pad_value
-        self.protected = tuple(int(token) for token in protected)
+        ids: tuple[Any, ...] = tuple(protected) if isinstance(protected, Iterable) else (None,)
+        if not all(map(is_integer, ids)):
+            refuse("protected", protected, "a sequence of token ids, such as (1, 2)")
+        self.protected = tuple(map(int, ids))
         if padding not in ("post", "pre"):
             raise ValueError(
                 f"Invalid value for argument `padding`. Received: padding={padding!r}. Expected 'post' or 'pre', the "
@@ -57,12 +60,12 @@ class TokenAugmentation(Augmentation):
 
     def uniform(self, tokens: Any) -> Any:
         """A number from 0 to 1 for each token."""
-        return keras.random.uniform(ops.shape(tokens), seed=self.seed_generator)
+        return keras.random.uniform(ops.shape(tokens), dtype="float32", seed=self.seed_generator)
 
     def packed(self, tokens: Any, keep: Any, length: Any) -> Any:
         """The tokens to keep, moved together, and padding up to the length."""
         found: Any = ops.take_along_axis(tokens, places_of(keep)[:, :length], axis=1)
-        places: Any = ops.arange(length)
+        places: Any = ops.arange(length, dtype="int32")
         count = count_of(keep)
         found = ops.where(places < count, found, ops.cast(self.pad_value, found.dtype))
         if self.padding == "post":
@@ -82,7 +85,7 @@ def length_of(tokens: Any) -> Any:
 def places_of(chosen: Any) -> Any:
     """The places of the chosen tokens in their order, then those of the others."""
     size = length_of(chosen)
-    places: Any = ops.arange(size)
+    places: Any = ops.arange(size, dtype="int32")
     return ops.argsort(ops.where(chosen, places, places + size), axis=1)
 
 
@@ -95,4 +98,5 @@ def one_of(count: Any, draws: Any) -> Any:
     """A number from 0 to below the count, from a draw between 0 and 1."""
     found: Any = ops.cast(ops.floor(draws * ops.cast(count, draws.dtype)), "int32")
     # The product may be rounded up to the count.
-    return ops.clip(found, 0, ops.maximum(count - 1, 0))
+    whole: Any = ops.cast(count, "int32")
+    return ops.clip(found, 0, ops.maximum(whole - 1, 0))

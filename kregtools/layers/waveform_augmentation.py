@@ -29,12 +29,12 @@ class WaveformAugmentation(Augmentation):
     def drawn(self, waves: Any, ends: tuple[float, float]) -> Any:
         """A number between the ends for each waveform."""
         shape: Any = ops.shape(waves)
-        return keras.random.uniform((shape[0],), *ends, seed=self.seed_generator)
+        return keras.random.uniform((shape[0],), *ends, dtype="float32", seed=self.seed_generator)
 
 
 def rows_of(values: Any, index: Any) -> Any:
     """The rows of a table at an index of its own for each of the batch."""
     shape: Any = ops.shape(values)
-    starts: Any = ops.arange(shape[0]) * shape[1]
+    starts: Any = ops.arange(shape[0], dtype="int32") * shape[1]
     rows = ops.reshape(values, (-1, shape[2]))
     return ops.take(rows, starts[:, None] + index, axis=0)

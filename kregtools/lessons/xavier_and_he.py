@@ -3,8 +3,8 @@
 Twenty hidden layers on handwritten digits, trained by SGD: tanh and relu, each with Glorot's (Xavier's) initializer
 and with He's.
 
-What to see: relu throws half of the variance away, so Glorot's halves the signal at every layer and after twenty of
-them a thousandth of it is left; He's doubles the variance of the weights for it. With tanh it is Glorot's that keeps
+What to see: relu throws half of the variance away, so Glorot's halves it at every layer, and after twenty of them a
+thousandth of the signal is left; He's doubles the variance of the weights for it. With tanh it is Glorot's that keeps
 the signal, and He's drives it towards the ends.
 """
 

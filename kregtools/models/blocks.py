@@ -27,14 +27,15 @@ def regularizer(chosen: SimpleNamespace) -> Any:
     return keras.regularizers.L2(chosen.l2) if chosen.l2 else None
 
 
-def initializer(name: str, activation: str, dropout: float = 0.0) -> Any:
+def initializer(name: str, before: str = "linear", dropout: float = 0.0) -> Any:
     """An initializer by name.
 
-    That is Keras' name for it, `"dropout_aware"`, which is told what follows the kernel, or one of lectures on how not
-    to start: `"constant"` (0.05), `"large_normal"` (standard deviation 1) and `"small_normal"` (0.01).
+    That is Keras' name for it, `"dropout_aware"`, which is told the activation and the dropout that stand before the
+    kernel, or one of lectures on how not to start: `"constant"` (0.05), `"large_normal"` (standard deviation 1) and
+    `"small_normal"` (0.01).
     """
     if name == "dropout_aware":
-        return DropoutAware(activation, rate=dropout)
+        return DropoutAware(before, rate=dropout)
     return _TEXTBOOK[name].clone() if name in _TEXTBOOK else keras.initializers.get(name)
 
 
@@ -54,13 +55,15 @@ def normalization(kind: str, name: str) -> list[keras.layers.Layer]:
 
 def hidden_dense(chosen: SimpleNamespace) -> Iterator[keras.layers.Layer]:
     """`chosen.layers` dense layers of `chosen.units`, each with its normalization, activation and dropout."""
+    # The first layer's inputs are data.
+    before: tuple[Any, ...] = ()
     for k in range(1, chosen.layers + 1):
         normalized = normalization(chosen.normalization, f"normalization_{k}")
         yield keras.layers.Dense(
             chosen.units,
             activation=None if normalized else chosen.activation,
             use_bias=not normalized,
-            kernel_initializer=initializer(chosen.initializer, chosen.activation, chosen.dropout),
+            kernel_initializer=initializer(chosen.initializer, *before),
             kernel_regularizer=regularizer(chosen),
             name=f"hidden_{k}",
         )
@@ -69,6 +72,7 @@ def hidden_dense(chosen: SimpleNamespace) -> Iterator[keras.layers.Layer]:
             yield keras.layers.Activation(chosen.activation, name=f"activation_{k}")
         if chosen.dropout:
             yield keras.layers.Dropout(chosen.dropout, name=f"dropout_{k}")
+        before = (chosen.activation, chosen.dropout)
 
 
 def classifier(classes: int) -> keras.layers.Dense:
@@ -79,9 +83,20 @@ def classifier(classes: int) -> keras.layers.Dense:
 
 
 def convolution(
-    chosen: SimpleNamespace, filters: int, *, name: str, strides: int = 1, size: int = 3, activate: bool = True
+    chosen: SimpleNamespace,
+    filters: int,
+    *,
+    name: str,
+    strides: int = 1,
+    size: int = 3,
+    activate: bool = True,
+    before: str | None = None,
+    dropout: float = 0.0,
 ) -> list[keras.layers.Layer]:
-    """A convolution with its normalization and activation."""
+    """A convolution with its normalization and activation.
+
+    `before` and `dropout` are the activation and the rate that stand before it: by default another such convolution.
+    """
     normalized = normalization(chosen.normalization, f"{name}_normalization")
     kernel = keras.layers.Conv2D(
         filters,
@@ -89,7 +104,7 @@ def convolution(
         strides,
         padding="same",
         use_bias=not normalized,
-        kernel_initializer=initializer(chosen.initializer, chosen.activation),
+        kernel_initializer=initializer(chosen.initializer, before or chosen.activation, dropout),
         kernel_regularizer=regularizer(chosen),
         name=name,
     )

@@ -52,7 +52,7 @@ class CifarResnet20(RecipeModel):
 
     def network(self, chosen: SimpleNamespace) -> keras.Model:
         inputs = keras.Input((32, 32, 3))
-        x = through([*cifar10_input(chosen), *convolution(chosen, 16, name="stem")], inputs)
+        x = through([*cifar10_input(chosen), *convolution(chosen, 16, name="stem", before="linear")], inputs)
         for stage, filters in enumerate((16, 32, 64)):
             for block in range(chosen.blocks):
                 depth = (stage * chosen.blocks + block + 1) / (3 * chosen.blocks)

@@ -60,7 +60,8 @@ class CifarResnet9(RecipeModel):
 
     def network(self, chosen: SimpleNamespace) -> keras.Model:
         inputs = keras.Input((32, 32, 3))
-        x = through([*cifar10_input(chosen), *convolution(chosen, chosen.filters, name="stem")], inputs)
+        stem = convolution(chosen, chosen.filters, name="stem", before="linear")
+        x = through([*cifar10_input(chosen), *stem], inputs)
         for stage in (1, 2, 3):
             x = through(convolution(chosen, chosen.filters * 2**stage, name=f"stage_{stage}"), x)
             x = keras.layers.MaxPooling2D(name=f"pool_{stage}")(x)

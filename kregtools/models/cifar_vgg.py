@@ -56,7 +56,13 @@ class CifarVgg(RecipeModel):
     def _blocks(self, chosen: SimpleNamespace) -> Iterator[keras.layers.Layer]:
         for block in (1, 2, 3):
             for k in (1, 2):
-                yield from convolution(chosen, chosen.filters * 2 ** (block - 1), name=f"block_{block}_{k}")
+                yield from convolution(
+                    chosen,
+                    chosen.filters * 2 ** (block - 1),
+                    name=f"block_{block}_{k}",
+                    before="linear" if block == k == 1 else None,
+                    dropout=chosen.dropout if block > k == 1 else 0.0,
+                )
             if block < 3:
                 yield keras.layers.MaxPooling2D(name=f"pool_{block}")
             else:

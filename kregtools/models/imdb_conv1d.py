@@ -58,7 +58,7 @@ class ImdbConv1d(ReviewModel):
                     chosen.filters,
                     5,
                     activation=chosen.activation,
-                    kernel_initializer=initializer(chosen.initializer, chosen.activation, chosen.dropout),
+                    kernel_initializer=initializer(chosen.initializer, dropout=chosen.dropout),
                     kernel_regularizer=regularizer(chosen),
                     name="phrases",
                 ),

@@ -81,17 +81,19 @@ class ImdbTransformer(ReviewModel):
     def _feed_forward(self, chosen: SimpleNamespace, x: Any, name: str) -> Any:
         branch = [
             *normalization(chosen.normalization, f"{name}_normalization"),
-            self._dense(chosen, 4 * chosen.units, chosen.activation, f"{name}_1"),
-            self._dense(chosen, chosen.units, "linear", f"{name}_2"),
+            self._dense(chosen, 4 * chosen.units, f"{name}_1", activation=chosen.activation),
+            self._dense(chosen, chosen.units, f"{name}_2", before=chosen.activation),
             *_dropout(chosen, f"{name}_dropout"),
         ]
         return keras.layers.Add(name=f"{name}_sum")([x, through(branch, x)])
 
-    def _dense(self, chosen: SimpleNamespace, units: int, activation: str, name: str) -> keras.layers.Dense:
+    def _dense(
+        self, chosen: SimpleNamespace, units: int, name: str, activation: str = "linear", before: str = "linear"
+    ) -> keras.layers.Dense:
         return keras.layers.Dense(
             units,
             activation=activation,
-            kernel_initializer=initializer(chosen.initializer, activation),
+            kernel_initializer=initializer(chosen.initializer, before),
             kernel_regularizer=regularizer(chosen),
             name=name,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import keras
 import keras_tuner
 
+from kregtools._numbers import is_integer, is_number
 from kregtools.models.hyperparameters import Choice, Float, Int
 from kregtools.models.optimization import OPTIMIZERS, SCHEDULES, scheduled
 
@@ -51,10 +52,11 @@ class RecipeModel(keras_tuner.HyperModel):
         search: Sequence of strings, the hyperparameters to search. Defaults to `None`, which is `l2`, `dropout` and
             `learning_rate`.
         **fixed: Values of hyperparameters, by name; these are not searched. A value of 0 for `l2` or `dropout`
-            leaves the regularizer or the layers out. `None` leaves a hyperparameter as it is.
+            leaves the regularizer or the layers out. `None` leaves a hyperparameter as it is. Numbers may be outside
+            of the range that is searched; activations and initializers may be any that Keras knows.
 
     Raises:
-        ValueError: a name is none of the model's hyperparameters.
+        ValueError: If a name is none of the model's hyperparameters, or a value cannot be one.
 
     Attributes:
         name: String, the recipe's name.
@@ -86,6 +88,11 @@ class RecipeModel(keras_tuner.HyperModel):
     def __init__(self, *, search: Sequence[str] | None = None, **fixed: Any) -> None:
         super().__init__(name=self.name)
         self.fixed = {name: value for name, value in fixed.items() if value is not None}
+        if isinstance(search, str):
+            raise ValueError(
+                f"Invalid value for argument `search`. Received: search={search!r}. Expected a sequence of names, such "
+                f"as ({search!r},)."
+            )
         searched = ("l2", "dropout", "learning_rate") if search is None else search
         unknown = [name for name in (*self.fixed, *(search or ())) if name not in self.hyperparameters]
         if unknown:
@@ -93,6 +100,8 @@ class RecipeModel(keras_tuner.HyperModel):
                 f"{type(self).__name__} has no such hyperparameter. Received: {', '.join(unknown)}. "
                 f"Expected names among: {', '.join(self.hyperparameters)}."
             )
+        for name, value in self.fixed.items():
+            _check(name, value, self.hyperparameters[name])
         self.searched = [name for name in searched if name in self.hyperparameters and name not in self.fixed]
 
     @property
@@ -159,6 +168,22 @@ class RecipeModel(keras_tuner.HyperModel):
         if name in self.searched:
             return declared.declare(hp, name)
         return hp.Fixed(name, self.fixed.get(name, declared.default))
+
+
+def _check(name: str, value: Any, declared: Float | Int | Choice) -> None:
+    if isinstance(declared, Choice):
+        # Keras knows more of the others, and refuses what is none.
+        fits = name in ("activation", "initializer", "normalization") or value in declared.values
+        expected = f"one of {', '.join(map(repr, declared.values))}"
+    elif isinstance(declared, Int):
+        least = min(declared.low, 1)
+        fits, expected = is_integer(value) and value >= least, f"an integer of at least {least}"
+    elif name == "dropout":
+        fits, expected = is_number(value) and 0 <= value < 1, "a number from 0 to below 1"
+    else:
+        fits, expected = is_number(value) and value >= 0, "a number of at least 0"
+    if not fits:
+        raise ValueError(f"Invalid value for `{name}`. Received: {name}={value!r}. Expected {expected}.")
 
 
 def with_capacity(name: str) -> dict[str, str]:

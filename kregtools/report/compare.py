@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from markupsafe import Markup
@@ -15,6 +16,7 @@ from rich.text import Text
 
 from kregtools.diagnosis import Diagnosis
 from kregtools.record import Record
+from kregtools.record.journal import jsonable
 from kregtools.report import plots
 from kregtools.report.html import HEATS
 from kregtools.report.page import rendered, write_page
@@ -25,10 +27,23 @@ from kregtools.report.text import STYLES
 
 MOST_DIFFERENCES = 60
 MOST_NAMES = 8
+LARGEST_COUNT = 1e9
+# The number that Keras puts after the name of a layer or a model without one.
+COUNTED = re.compile(r"_\d+\b")
 # Of a layer, what follows from the rest.
 NOT_SETTINGS = ("name", "inbound", "parameters", "weights", "kernel_initializer")
 # Facts that say how a run was set up; the others say how it went.
 SETTINGS = ("model", "optimizer", "losses", "compile", "fit", "seed", "versions", "platform")
+
+
+class Judged(Protocol):
+    """A run with its record and its diagnosis."""
+
+    @property
+    def record(self) -> Record: ...
+
+    @property
+    def diagnosis(self) -> Diagnosis: ...
 
 
 @dataclass(frozen=True)
@@ -83,19 +98,20 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """The comparison as plain values, ready for JSON."""
-        return {
+        found: dict[str, Any] = {
             "sentence": self.sentence,
             "runs": {side.name: summary(side.record, side.diagnosis) for side in self.sides},
             "numbers": {name: [a, b] for name, a, b in self.numbers},
             "differences": {name: [a, b] for name, a, b in self.differences},
         }
+        return jsonable(found)
 
 
-def comparison(runs: Mapping[str, tuple[Record, Diagnosis]]) -> Comparison:
+def comparison(runs: Mapping[str, tuple[Record, Diagnosis] | Judged]) -> Comparison:
     """Compares two runs.
 
     Args:
-        runs: The record and the diagnosis of each, by its name.
+        runs: Each run by its name: what `kregtools.load` returns, a monitor, or a record and its diagnosis.
 
     Returns:
         A `Comparison`, for `write_comparison`.
@@ -104,19 +120,30 @@ def comparison(runs: Mapping[str, tuple[Record, Diagnosis]]) -> Comparison:
         ValueError: If there are not two.
 
     Example:
-    >>> a, b = kregtools.load("runs/a"), kregtools.load("runs/b")
-    >>> compared = kregtools.report.comparison({"a": (a.record, a.diagnosis), "b": (b.record, b.diagnosis)})
+
+    >>> compared = kregtools.report.comparison({name: kregtools.load(f"runs/{name}") for name in ("a", "b")})
     >>> kregtools.report.write_comparison("compare.html", compared)
     """
     if len(runs) != 2:
         raise ValueError(f"Two runs are compared. Received: {', '.join(runs) or 'none'}. Expected two, by name.")
-    (name_a, a), (name_b, b) = runs.items()
-    sides = Side(name_a, *a), Side(name_b, *b)
+    a, b = (Side(name, *(run if isinstance(run, tuple) else (run.record, run.diagnosis))) for name, run in runs.items())
+    sides = a, b
     return Comparison(sides, list(_numbers(*sides)), list(_differences(*sides)))
 
 
 def write_comparison(path: str | Path, compared: Comparison) -> Path:
-    """Writes the comparison, one HTML file, and returns its path."""
+    """Writes a comparison, one HTML file.
+
+    Args:
+        path: Where it is written.
+        compared: What `comparison` returned.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: If it is no place for a file.
+    """
     drawings = Drawings()
     sections = [("numbers", "Numbers"), ("findings", "Findings"), ("settings", "Settings"), ("curves", "Curves")]
     text = rendered(
@@ -135,7 +162,9 @@ def write_comparison(path: str | Path, compared: Comparison) -> Path:
 
 def comparison_table(compared: Comparison) -> RenderableType:
     """The comparison for the terminal."""
-    table = Table("", *(f"{letter}: {side.name}" for letter, side in zip("AB", compared.sides, strict=True)))
+    table = Table("")
+    for letter, side in zip("AB", compared.sides, strict=True):
+        table.add_column(Text(f"{letter}: {side.name}"))
     table.add_row("verdict", *(Text(side.verdict, STYLES[side.verdict]) for side in compared.sides))
     table.add_row("findings", *(Text(", ".join(_names(side)) or "none") for side in compared.sides))
     table.add_section()
@@ -161,7 +190,7 @@ def _numbers(a: Side, b: Side) -> Iterator[tuple[str, float | None, float | None
 
 
 def _differences(a: Side, b: Side) -> Iterator[tuple[str, str, str]]:
-    layers = [_layers(side.record) for side in (a, b)]
+    layers = _matched(_layers(a.record), _layers(b.record))
     alone = [[name for name in layers[i] if name not in layers[1 - i]] for i in (0, 1)]
     if any(alone):
         yield "layers only here", _listed(alone[0]), _listed(alone[1])
@@ -172,11 +201,22 @@ def _differences(a: Side, b: Side) -> Iterator[tuple[str, str, str]]:
         settings.append(dict(_flat({**facts, "layer": shared})))
     for name in dict.fromkeys([*settings[0], *settings[1]]):
         first, second = (_said(found.get(name)) for found in settings)
-        if first != second:
+        if COUNTED.sub("", first) != COUNTED.sub("", second):
             yield name, first, second
 
 
-def _layers(record: Record) -> dict[str, dict[str, Any]]:
+Layers = dict[str, dict[str, Any]]
+
+
+def _matched(first: Layers, second: Layers) -> tuple[Layers, Layers]:
+    """The layers of both, by the names of the first where the others differ only in what Keras counts."""
+    kinds = [[(COUNTED.sub("", name), layer.get("class")) for name, layer in own.items()] for own in (first, second)]
+    if kinds[0] == kinds[1]:
+        second = dict(zip(first, second.values(), strict=True))
+    return first, second
+
+
+def _layers(record: Record) -> Layers:
     layers = record.facts.get("layers") or []
     return {
         str(layer.get("name")): {name: value for name, value in layer.items() if name not in NOT_SETTINGS}
@@ -212,7 +252,9 @@ def _names(side: Side) -> list[str]:
 
 
 def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    if value is None:
+        return ""
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < LARGEST_COUNT else f"{value:.4g}"
 
 
 # ---- drawings

@@ -40,7 +40,11 @@ def write_html(path: str | Path, record: Record, diagnosis: Diagnosis, *, live: 
         The path.
 
     Raises:
-        FileNotFoundError: If the directory does not exist.
+        OSError: If it is no place for a file.
+
+    Example:
+
+    >>> kregtools.report.write_html("run.html", monitor.record, monitor.diagnosis)
     """
     return write_page(path, "report", render(record, diagnosis, live=live))
 
@@ -80,7 +84,21 @@ def render(record: Record, diagnosis: Diagnosis, *, live: bool = False) -> str:
 
 
 def write_rules(path: str | Path) -> Path:
-    """Writes the pages of all symptoms and causes, one HTML file, and returns its path."""
+    """Writes the pages of all symptoms and causes, one HTML file.
+
+    Args:
+        path: Where to write it; the directory must exist.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: If it is no place for a file.
+
+    Example:
+
+    >>> kregtools.report.write_rules("rules.html")
+    """
     sections = [("symptoms", "Symptoms"), ("causes", "Causes")]
     found = {"symptoms": pages("symptom"), "causes": pages("cause")}
     return write_page(path, "list of rules", rendered("rules.html", sections=sections, **found))

@@ -40,9 +40,9 @@ def write_page(path: str | Path, what: str, text: str) -> Path:
     """Writes a page; a file that is there is replaced at once or not at all.
 
     Raises:
-        FileNotFoundError: If the directory does not exist.
+        OSError: If there is no such directory, or it is a directory itself.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     check_place(path, what)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -59,12 +59,17 @@ def _marked(text: str) -> Markup:
 
 
 def check_place(path: str | Path, what: str) -> None:
-    """Refuses a path whose directory does not exist.
+    """Refuses a path whose directory does not exist, or which is that of a directory.
 
     Raises:
-        FileNotFoundError: If it does not.
+        OSError: If it is no place for a file.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"The {what} cannot be written: '{path}' is a directory. Received: path='{path}'. Expected the path of a "
+            f"file, such as '{path / f'{what}.html'}'."
+        )
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"The {what} cannot be written: there is no directory '{path.parent}'. "

@@ -126,6 +126,10 @@ def write_events(log_dir: str | Path, record: Record, diagnosis: Diagnosis) -> P
 
     Returns:
         The directory of the event files, `kregtools` below the log directory.
+
+    Example:
+
+    >>> kregtools.report.write_events("logs/a", monitor.record, monitor.diagnosis)
     """
     earlier = list((Path(log_dir) / RUN).glob(f"events.out.tfevents.*{ENDING}"))
     directory = EventFiles(log_dir).add(record, diagnosis)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ def check_initializer(make: Callable[..., Any], shapes: Sequence[tuple[int, ...]
     integer, from a copy, and at every call, and other values at every call from a `SeedGenerator`.
 
     Args:
-        make: A function that makes the initializer. If it takes an argument `seed`, the seeds are checked.
+        make: What makes the initializer: a function, its class. If it takes an argument `seed`, the seeds are checked.
         shapes: The shapes to ask for. Defaults to those of the kernels of Keras' layers.
 
     Raises:
@@ -44,7 +45,7 @@ def check_initializer(make: Callable[..., Any], shapes: Sequence[tuple[int, ...]
     kregtools.testing.check_initializer(lambda seed=None: MyInitializer(scale=2.0, seed=seed))
     ```
     """
-    seeded = "seed" in make.__code__.co_varnames
+    seeded = "seed" in inspect.signature(make).parameters
     initializer = make(seed=7) if seeded else make()
     _check_serialization(initializer, shapes[0])
     for shape in shapes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from kregtools.testing.expectation import expect
 from kregtools.testing.randomness import check_expectation, check_seeds
 from kregtools.testing.values import numbers, run, same_weights
 
+# JAX has no float64 unless it is asked to.
+FLOATX = ("float16",) if keras.backend.backend() == "jax" else ("float64", "float16")
 POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
 
 
@@ -34,12 +37,13 @@ def check_layer(
 
     It serializes: its config, a clone and a saved model give the same layer with the same outputs at inference. Its
     outputs have the shape that it announces, for a batch of one and of several and for a batch of unknown size, and
-    the type of its policy, also in mixed precision. It trains by `fit`, compiled, and its gradients are finite, those
-    of its inputs among them. Where `make` takes a seed, the layer draws: anew at each call, the same from the same
-    seed, others from another, and not at inference.
+    the type of its policy, also in mixed precision; it runs whatever `keras.config.floatx()` is. It trains by `fit`,
+    compiled, and its gradients are finite, those of its inputs among them. Where `make` takes a seed, the layer draws:
+    anew at each call, the same from the same seed, others from another, and not at inference.
 
     Args:
-        make: A function that makes the layer, new at each call. If it takes an argument `seed`, the seeds are checked.
+        make: What makes the layer, new at each call: a function, its class. If it takes an argument `seed`, the seeds
+            are checked.
         inputs: A batch of at least two samples as an array, or its shape, for normal numbers. Whole numbers are taken
             for ids: types and the gradient of the inputs are then left out.
         identity_at_inference: Whether to check that with `training=False` the outputs are the inputs.
@@ -70,13 +74,15 @@ def check_layer(
     if np.issubdtype(batch.dtype, np.floating):
         for policy in POLICIES:
             _check_policy(make, batch, policy)
+    for floatx in FLOATX:
+        _check_floatx(make, batch, floatx)
     if identity_at_inference:
         found = run(make(), batch, training=False)
         expect(np.array_equal(found, batch), "with training=False the outputs are not the inputs")
     if supports_masking:
         _check_mask(make(), batch)
     _check_fit(make, batch, jit_compile)
-    if "seed" in make.__code__.co_varnames:
+    if "seed" in inspect.signature(make).parameters:
         check_seeds(make, batch, per_sample)
     if preserves_expectation:
         check_expectation(make(), batch)
@@ -161,6 +167,20 @@ def _check_policy(make: Callable[..., Any], batch: np.ndarray, policy: str) -> N
         for weight in layer.trainable_weights:
             kept = keras.backend.standardize_dtype(weight.dtype)
             expect(kept == "float32", f"the weight {weight.name} is kept in {kept} under the policy {policy}")
+
+
+def _check_floatx(make: Callable[..., Any], batch: np.ndarray, floatx: str) -> None:
+    before = keras.config.floatx()
+    keras.config.set_floatx(floatx)
+    try:
+        with _policy(floatx):
+            inputs = batch.astype(floatx) if np.issubdtype(batch.dtype, np.floating) else batch
+            layer = make()
+            for training in (False, True):
+                finite = bool(np.isfinite(run(layer, inputs, training=training)).all())
+                expect(finite, f"the outputs are not finite where floatx is {floatx}, with training={training}")
+    finally:
+        keras.config.set_floatx(before)
 
 
 @contextmanager

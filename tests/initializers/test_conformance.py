@@ -1,5 +1,7 @@
 """One table for every initializer: what Keras asks of one."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -53,6 +55,11 @@ def test_it_is_known_by_its_name(name):
     layer.build((None, 8, 8, 4))
     restored = keras.layers.Conv2D.from_config(layer.get_config())
     assert type(restored.kernel_initializer) is type(found)
+
+
+def test_a_class_or_a_partial_makes_initializers_as_well():
+    check_initializer(initializers.Sparse, KERNEL_SHAPES[:1])
+    check_initializer(functools.partial(initializers.SemiOrthogonal, 1.5), KERNEL_SHAPES[:1])
 
 
 def test_a_check_that_fails_says_what_is_wrong():

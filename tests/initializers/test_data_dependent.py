@@ -62,6 +62,17 @@ def test_rates_agree_with_the_gradient_of_a_linear_model():
     np.testing.assert_allclose(probe(kernels(model)), [expected], rtol=1e-5)
 
 
+def test_regularizers_do_not_count_in_the_rates():
+    plain, regularized = (
+        keras.Sequential([keras.Input((32,)), layers.Dense(16, kernel_regularizer=penalty), layers.Dense(4)])
+        for penalty in (None, keras.regularizers.L2(10.0))
+    )
+    regularized.set_weights(plain.get_weights())
+    x = data(64, 32)
+    first, second = (RatesOfChange(m, x, np.random.default_rng(0))(kernels(m)) for m in (plain, regularized))
+    np.testing.assert_allclose(first, second, rtol=1e-5)
+
+
 def test_principal_components_of_a_dense_layer():
     scales = np.array([5.0, 3.0, 1.0, 0.1, 0.05, 0.01])
     rotation = np.linalg.qr(data(6, 6))[0]

@@ -187,3 +187,10 @@ def test_a_model_with_it_loads_in_another_process(tmp_path, first, second):
     """
     result = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["DropoutAware", "average", str(model.layers[-1].kernel.numpy().sum())]
+
+
+def test_a_lambda_is_taken_and_not_saved():
+    initializer = DropoutAware(lambda x: keras.ops.relu(x) ** 2)
+    assert initializer((8, 4)).shape == (8, 4)
+    with pytest.raises(ValueError, match=r"A lambda cannot be saved. Received: .*register_keras_serializable"):
+        initializer.get_config()

@@ -67,6 +67,46 @@ def test_a_branch_may_be_a_model():
     assert not numbers(inner.layers[1].kernel).any()
 
 
+def test_calls_outside_of_the_model_do_not_count():
+    add, first, second = layers.Add(), layers.Dense(8, name="s1"), layers.Dense(8, name="s2")
+    other = keras.Input((8,))
+    add([other, first(other)])
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, layers.Dense(2)(add([inputs, second(first(inputs))])))
+    assert fixup(model).branches == (("s1", "s2"),)
+
+
+def test_a_layer_of_several_branches_is_scaled_once_by_the_number_of_its_calls():
+    first, second = layers.Dense(8, name="s1"), layers.Dense(8, name="s2")
+    inputs = h = keras.Input((8,))
+    for _ in range(4):
+        h = layers.Add()([h, second(first(h))])
+    model = keras.Model(inputs, layers.Dense(2)(h))
+    before = weights(model)["s1"]
+    report = fixup(model)
+    assert report.branches == (("s1", "s2"),) * 4 and report.factors == pytest.approx([0.5] * 4)
+    np.testing.assert_allclose(weights(model)["s1"], before / 2, rtol=1e-6)
+    assert not weights(model)["s2"].any()
+
+
+@pytest.mark.parametrize("last", [
+    lambda x: layers.Softmax()(layers.Dense(3, name="head")(x)),
+    lambda x: layers.Rescaling(0.125)(layers.Dense(3, name="head")(x)),
+    lambda x: keras.ops.softmax(layers.Dense(3, name="head")(x)),
+])  # fmt: skip
+def test_the_classifier_is_zero_whatever_follows_it(last):
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, last(layers.Add()([inputs, layers.Dense(8)(inputs)])))
+    assert fixup(model).outputs == ("head",)
+    assert not weights(model)["head"].any()
+
+
+def test_weights_that_are_not_known_end_the_way_back_from_the_output():
+    inputs = keras.Input((5, 8))
+    h = layers.Dense(8)(layers.Add()([inputs, layers.Dense(8)(inputs)]))
+    assert fixup(keras.Model(inputs, layers.LSTM(2)(h))).outputs == ()
+
+
 def test_the_model_starts_as_the_identity_and_learns_at_any_depth():
     keras.utils.set_random_seed(0)
     model = dense_blocks(40)
@@ -90,6 +130,10 @@ def test_models_without_known_branches_are_an_error():
         own = Own(name="own")
         own(np.zeros((1, 4)))
         fixup(own)
+    with pytest.raises(ValueError, match=r"argument `model`. Received: model=None. Expected a Functional model"):
+        fixup(None)
+    with pytest.raises(ValueError, match=r"Received: a Sequential. Expected a Functional"):
+        fixup(keras.Sequential([keras.Input((4,)), layers.Dense(4)]))
     inputs = keras.Input((4,))
     plain = keras.Model(inputs, layers.Dense(4)(inputs), name="plain")
     with pytest.raises(

@@ -1,5 +1,7 @@
 """What the initializers of fixed patterns make."""
 
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
@@ -88,6 +90,23 @@ def test_dirac_hands_on_each_group():
 def test_bad_arguments_are_errors_that_say_what_is_expected(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_wide_hadamard_kernel_is_made_of_its_own_rows_alone():
+    tracemalloc.start()
+    ZerO()((8, 2**14))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**24  # the whole Hadamard matrix takes 2 GiB
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: layers.EinsumDense("abc,cde->abde", (5, 3, 4), kernel_initializer=DeltaOrthogonal())(x),
+    lambda x: layers.MultiHeadAttention(2, 4, kernel_initializer=DeltaOrthogonal())(x, x),
+])  # fmt: skip
+def test_delta_orthogonal_is_for_convolutions_alone(call):
+    with pytest.raises(ValueError, match=r"kernels of convolutions. Received: the kernel of an EinsumDense"):
+        call(np.zeros((2, 5, 8), "float32"))
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (12, 8), (8, 12), (16, 32)])

@@ -40,7 +40,7 @@ NAN[3, 5] = np.nan
 
 
 @pytest.mark.parametrize("x, message", [
-    (NAN, "`x` is not finite. Received: 1 values that are NaN or infinite. The model was not changed"),
+    (NAN, "`x` is not finite. Received: 1 of 6400 values NaN or infinite. The model was not changed"),
     (np.ones((100, 64), "float32"), "All 100 rows of `x` are equal"),
     (data(1, 64), "`x` has 1 row. A variance takes at least two"),
     (data(0, 64), "`x` has no rows"),
@@ -79,7 +79,7 @@ def test_models_that_cannot_be_initialized(function):
         function(keras.Sequential([keras.Input((2,)), layers.ReLU()]), data(10, 2))
 
 
-@pytest.mark.parametrize("x", [[1, 2, 3], "data", None, 5])
+@pytest.mark.parametrize("x", [[1, 2, 3], "data", None, 5, np.array(1.0)])
 @pytest.mark.parametrize("function", [kregtools.lsuv, kregtools.data_dependent_init])
 def test_what_is_no_data_or_no_model_is_an_error(function, x):
     with pytest.raises(ValueError, match=r"`x` is no data that `fit` takes. Received: .*Expected arrays"):

@@ -101,6 +101,27 @@ def test_mixed_precision():
     assert keras.backend.standardize_dtype(layer.layer.kernel.dtype) == "float32"
 
 
+def test_a_large_kernel_does_not_overflow_in_mixed_precision():
+    dense = layers.Dense(4, kernel_initializer=keras.initializers.RandomNormal(stddev=1e5), dtype="mixed_float16")
+    outputs = CenteredWeightNormalization(dense, dtype="mixed_float16")(data(8, 16))
+    assert np.isfinite(numbers(outputs)).all()
+
+
+def test_the_losses_of_the_layer_count():
+    wrapped = CenteredWeightNormalization(layers.Dense(3, activity_regularizer=keras.regularizers.L2(0.1)))
+    outputs = numbers(wrapped(data(4, 8)))
+    assert [float(loss) for loss in wrapped.losses] == pytest.approx([0.1 * (outputs**2).sum() / 4], rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not support masking")
+def test_a_mask_goes_the_way_of_the_layer():
+    tokens = np.array([[1, 2, 3, 4, 5, 6, 0, 0]])
+    embedded = layers.Embedding(9, 5, mask_zero=True)(tokens)
+    wrapped = CenteredWeightNormalization(layers.Conv1D(4, 3, strides=2))
+    assert layers.LSTM(2)(wrapped(embedded)).shape == (1, 2)
+    assert not wrapped.supports_masking and CenteredWeightNormalization(layers.Dense(2)).supports_masking
+
+
 @pytest.mark.parametrize("call, message", [
     (lambda: CenteredWeightNormalization(layers.Dense(2), gain=0.0), "Received: gain=0.0. Expected a number above 0"),
     (lambda: CenteredWeightNormalization(layers.Dense(2), epsilon=-1), "Received: epsilon=-1"),

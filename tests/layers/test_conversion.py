@@ -127,11 +127,21 @@ class Own(keras.Model):
         return self.norm(x)
 
 
+def test_a_subclass_is_an_error_that_names_it():
+    @keras.saving.register_keras_serializable(package="test")
+    class Special(PLAIN):
+        pass
+
+    model = keras.Sequential([keras.Input((8,)), Special(name="special")], name="net")
+    with pytest.raises(ValueError, match=r"special of 'net' cannot be converted: they are of a class of their own"):
+        convert(model)
+
+
 def test_what_is_out_of_reach_is_an_error_that_says_what_to_do():
     model = Own(name="own")
     model(X)
     with pytest.raises(
-        ValueError, match=r"hidden of 'own' cannot be converted: the code of a subclassed layer .*Dropout"
+        ValueError, match=r"hidden of 'own' cannot be converted: .* the code of a subclassed layer .*Dropout"
     ):
         convert(model)
     with pytest.raises(ValueError, match=r"Received: to=<class .*Dense'>. Expected DropoutAwareBatchNormalization or"):

@@ -204,3 +204,11 @@ class NoTraining(layers.Layer):
 def test_what_cannot_be_followed_is_an_error_that_says_what_to_do(build, message):
     with pytest.raises(ValueError, match=message):
         keras.Sequential([keras.Input((8,)), build()])
+
+
+def test_it_follows_in_half_precision_throughout():
+    norm = DropoutAwareBatchNormalization(momentum=0.5, dtype="float16")
+    block = keras.Sequential([keras.Input((8,), dtype="float16"), layers.Dropout(0.4, dtype="float16"), norm])
+    DropoutFreeStatistics(block, dtype="float16")(X.astype("float16"), training=True)
+    mean = keras.ops.convert_to_numpy(norm.moving_mean)
+    np.testing.assert_allclose(mean, X.mean(0) / 2, atol=1e-2)

@@ -1,5 +1,6 @@
 """One table for every layer: what Keras asks of one."""
 
+import functools
 from typing import Any
 
 import keras
@@ -173,6 +174,20 @@ def test_the_layer_in_order_passes_and_an_identity_is_told():
     )
     with pytest.raises(AssertionError, match="with training=False the outputs are not the inputs"):
         check_layer(lambda: keras.layers.Dense(5), FEATURES, identity_at_inference=True)
+
+
+def test_a_class_or_a_partial_makes_layers_as_well():
+    check_layer(functools.partial(layers.StochasticDepth, 0.4), FEATURES, **NOISE)
+    with pytest.raises(AssertionError, match="one seed gives two different series"):
+        check_layer(functools.partial(Noisy, "deaf"), FEATURES)
+
+
+def test_a_variable_of_the_name_seed_is_no_argument():
+    def make():
+        seed = 3
+        return keras.layers.Dense(seed)
+
+    check_layer(make, FEATURES, jit_compile=False)
 
 
 def test_keras_own_layers_pass():

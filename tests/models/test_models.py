@@ -251,3 +251,41 @@ def test_naive_bayes_weights_are_those_of_the_rows_it_trains_on() -> None:
     found = model.get_layer("log_count_ratio").get_weights()[0].ravel()
     positive, negative = np.array([3, 2, 1]) / 6, np.array([1, 1, 2]) / 4
     np.testing.assert_allclose(found, [0, *np.log(positive / negative)], rtol=1e-6)
+
+
+def test_dropout_aware_is_told_what_stands_before_the_kernel() -> None:
+    def told(name: str, **options: Any) -> dict[str, tuple[str, float]]:
+        model = build(make(name, initializer="dropout_aware", **options))
+        kernels = {layer.name: getattr(layer, "kernel_initializer", None) for layer in model.layers}
+        return {key: (made.activation, made.rate) for key, made in kernels.items() if hasattr(made, "rate")}
+
+    assert told("digits_dense", activation="tanh", dropout=0.25) == {
+        "hidden_1": ("linear", 0.0),
+        "hidden_2": ("tanh", 0.25),
+    }
+    attention = told("imdb_transformer", activation="tanh")
+    assert attention == {"block_1_dense_1": ("linear", 0.0), "block_1_dense_2": ("tanh", 0.0)}
+    assert told("imdb_conv1d", dropout=0.25)["phrases"] == ("linear", 0.25)
+    pooled = told("cifar_vgg", dropout=0.25)
+    assert pooled["block_1_1"] == ("linear", 0.0) and pooled["block_1_2"] == ("relu", 0.0)
+    assert pooled["block_2_1"] == ("relu", 0.25) and pooled["block_2_2"] == ("relu", 0.0)
+    assert told("cifar_resnet20")["stem"] == told("cifar_resnet9")["stem"] == ("linear", 0.0)
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"augment": "flip"}, "Invalid value for `augment`. Received: augment='flip'. Expected one of 'none', 'standard'"),
+    ({"optimizer": "adamx"}, "`optimizer`. Received: optimizer='adamx'. Expected one of 'adam', 'adamw', 'rmsprop'"),
+    ({"schedule": "line"}, "Received: schedule='line'. Expected one of 'constant', 'cosine', 'warmup_cosine'"),
+    ({"dropout": 1.0}, "Received: dropout=1.0. Expected a number from 0 to below 1"),
+    ({"learning_rate": -1}, "Received: learning_rate=-1. Expected a number of at least 0"),
+    ({"units": 2.5}, "Received: units=2.5. Expected an integer of at least 1"),
+    ({"search": "dropout"}, r"`search`. Received: search='dropout'. Expected a sequence of names, such as \('dr"),
+])  # fmt: skip
+def test_values_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RECIPES["digits_dense"](**options)
+
+
+def test_what_is_declared_may_be_outside_of_what_is_searched() -> None:
+    model = build(make("imdb_conv1d", layers=0, initializer="zeros", activation="sigmoid", dropout=0.9))
+    assert not [layer for layer in model.layers if layer.name.startswith("hidden")]

@@ -145,11 +145,12 @@ def test_imdb_reads_the_directory_of_the_environment(run, reviews, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--l2", "-1"], "-1 is not a number from 0 to below inf"),
+    (["--l2", "-1"], "Invalid value for `l2`. Received: l2=-1.0. Expected a number of at least 0"),
     (["--epochs", "0"], "0 is not a positive number"),
-    (["--smoke", "--dropout", "1"], "1 is not a number from 0 to below 1"),
+    (["--smoke", "--dropout", "1"], "Received: dropout=1.0. Expected a number from 0 to below 1"),
     (["--smoke", "--report", "nowhere/report.html"], "there is no directory 'nowhere'"),
-    (["--smoke", "--schedule", "linear"], "Unknown schedule. Received: schedule='linear'"),
+    (["--smoke", "--schedule", "linear"], "Received: schedule='linear'. Expected one of 'constant', 'cosine',"),
+    (["--optimizer", "adamx"], "Received: optimizer='adamx'. Expected one of 'adam', 'adamw', 'rmsprop', 'sgd'"),
     (["--smoke", "--tune", "--search", "heads"], "invalid choice: 'heads'"),
 ])  # fmt: skip
 def test_bad_arguments_are_one_clear_line(run, arguments, message):

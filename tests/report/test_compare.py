@@ -1,9 +1,13 @@
 """Two runs side by side."""
 
+import io
 import json
+import math
 
 import pytest
+from rich.console import Console
 
+import kregtools
 from kregtools.cli import main
 from kregtools.diagnosis import diagnose
 from kregtools.record import example
@@ -51,6 +55,35 @@ def test_what_differs_is_listed_and_what_is_the_same_is_not():
     assert compared(A, A).differences == []
 
 
+def test_layers_that_differ_in_keras_numbers_alone_are_the_same():
+    def run(rate, number, kind="Dropout"):
+        names = (f"dense_{number}", f"dropout_{number}")
+        found = [{"name": name, "class": each, "rate": rate} for name, each in zip(names, ("Dense", kind), strict=True)]
+        facts = {"layers": found, "model": {"name": f"sequential_{number}"}, "losses": [{"output": names[0]}]}
+        return example(logs=SOUND, facts=facts)
+
+    assert compared(run(0.1, 17), run(0.1, 19)).differences == []
+    assert compared(run(0.1, 17), run(0.2, 19)).differences == [
+        ("layer dense_17: rate", "0.1", "0.2"),
+        ("layer dropout_17: rate", "0.1", "0.2"),
+    ]
+    assert compared(run(0.1, 17), run(0.1, 19, "Activation")).differences == [
+        ("layers only here", "dense_17, dropout_17", "dense_19, dropout_19")
+    ]
+
+
+def test_it_takes_what_load_returns(runs):
+    found = comparison({name: kregtools.load(name) for name in runs})
+    assert found.sentence == "A is overfit, B is undetermined."
+
+
+def test_numbers_that_count_have_all_their_digits():
+    long = example(logs={**SOUND, "rows": [12_345.0] * 5})
+    shown = Console(width=100, file=io.StringIO())
+    shown.print(comparison_table(compared(long, long)))
+    assert "12345" in shown.file.getvalue() and "e+04" not in shown.file.getvalue()
+
+
 def test_it_takes_two_runs():
     with pytest.raises(ValueError, match=r"Two runs are compared\. Received: a\. Expected two"):
         comparison({"a": (A, diagnose(A))})
@@ -94,6 +127,28 @@ def test_the_command_prints_json(runs, capsys):
     told = json.loads(capsys.readouterr().out)
     assert [run["verdict"] for run in told["runs"].values()] == ["overfit", "undetermined"]
     assert told["differences"]["optimizer learning_rate"] == ["0.5", "0.25"]
+
+
+def test_json_has_none_for_what_is_not_finite(tmp_path, capsys):
+    logs = {**SOUND, "kreg/dead_units": [math.nan] * 5}
+    runs = []
+    for name in ("a", "b"):
+        example(logs=logs).save(tmp_path / name)
+        runs.append(str(tmp_path / name))
+    assert main(["compare", *runs, "--json", "--output", ""]) == 0
+    assert json.loads(capsys.readouterr().out)["numbers"]["kreg/dead_units"] == [None, None]
+
+
+def test_names_and_paths_are_no_markup(tmp_path, capsys):
+    A.save(tmp_path / "a[red]")
+    B.save(tmp_path / "b[x]")
+    page = tmp_path / "out[draft]" / "r.html"
+    page.parent.mkdir()
+    assert main(["compare", str(tmp_path / "a[red]"), str(tmp_path / "b[x]"), "--output", str(page)]) == 0
+    assert f"comparison: {page.resolve()}" in capsys.readouterr().out
+    shown = Console(width=100, file=io.StringIO())
+    shown.print(comparison_table(comparison({"a[/x]": (A, diagnose(A)), "b[red]": (B, diagnose(B))})))
+    assert "A: a[/x]" in shown.file.getvalue()
 
 
 def test_a_run_is_not_compared_with_itself(runs, capsys):

@@ -167,6 +167,16 @@ def test_a_directory_that_is_not_there_is_an_error(tmp_path):
         write_html(tmp_path / "nowhere" / "run.html", example(), diagnose(example()))
 
 
+def test_a_directory_in_the_place_of_a_file_is_an_error(tmp_path):
+    with pytest.raises(IsADirectoryError, match=r"is a directory. Received: path=.*Expected the path of a file, such"):
+        write_html(tmp_path, example(), diagnose(example()))
+
+
+def test_a_path_may_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert write_html("~/run.html", example(), diagnose(example())) == tmp_path / "run.html"
+
+
 def test_the_page_of_rules_has_every_symptom_and_cause_with_its_docstring(tmp_path):
     elements = Elements(write_rules(tmp_path / "rules.html").read_text())
     text = " ".join(elements.text.split())

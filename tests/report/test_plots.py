@@ -169,3 +169,13 @@ def test_gradients_that_are_zero_are_not_said_to_be_unmeasured():
     assert said(zeros) == ["the gradients are zero"] and said(example()) == ["no gradient was measured in this run"]
     begins = example(series={("a", "kernel", "gradient_rms"): [2.0] * 3 + [0.0] * 27})
     assert plots.gradient_flow_data(begins).gradients["at first"].tolist() == [2.0]
+
+
+def test_a_metric_that_was_not_logged_is_an_error_that_lists_those_there_are():
+    with pytest.raises(ValueError, match=r"Unknown metric. Received: metric='auc'. Expected one of: loss\."):
+        plots.plot_curve(example(logs=OVERFIT), metric="auc")
+
+
+def test_a_layer_without_a_distribution_is_an_error_that_lists_those_with_one():
+    with pytest.raises(ValueError, match=r"Unknown layer. Received: layer='z'. Expected one of: a, b\."):
+        plots.plot_distribution(example(series=watched("ab")), layer="z")

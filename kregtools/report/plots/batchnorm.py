@@ -31,7 +31,14 @@ class Shift:
 
 
 def variance_shift_data(record: Record) -> Shift:
-    """The variance ratio of every BatchNormalization, each time it was measured."""
+    """The variance ratio of every BatchNormalization, each time it was measured.
+
+    Args:
+        record: The record of a run.
+
+    Returns:
+        A `Shift`, whose arrays are empty where nothing was measured.
+    """
     layers, ratios = record.matrix("moving_variance", "variance_ratio")
     measured = np.isfinite(ratios).any(axis=1)
     return Shift(layers, record.steps[measured], ratios[measured].T, (1 / RATIO, RATIO))

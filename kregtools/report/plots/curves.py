@@ -57,7 +57,15 @@ def metrics(record: Record) -> list[str]:
 
 
 def curve_data(record: Record, *, metric: str = "loss") -> Curve:
-    """A metric by epoch, with the best epoch and the onset of overfitting."""
+    """A metric by epoch, with the best epoch and the onset of overfitting.
+
+    Args:
+        record: The record of a run.
+        metric: The name of the metric in the logs. Defaults to `"loss"`.
+
+    Returns:
+        A `Curve`; its values are NaN where the metric was not logged.
+    """
     validation, best = record.log(f"val_{metric}"), best_epoch(record)
     return Curve(
         metric,
@@ -79,7 +87,13 @@ def plot_curve(record: Record, ax: Axes | None = None, *, metric: str = "loss") 
 
     Returns:
         The axes.
+
+    Raises:
+        ValueError: If no epoch logged the metric.
     """
+    known = metrics(record)
+    if metric not in ("loss", *known) and record.logs:
+        raise ValueError(f"Unknown metric. Received: metric={metric!r}. Expected one of: {', '.join(known)}.")
     curve, ax = curve_data(record, metric=metric), ax or axes()
     if not np.isfinite(curve.training).any() and not curve.validation.size:
         return nothing(ax, f"no finite {metric} in any epoch" if len(curve.epochs) else "no epoch has ended")

@@ -68,7 +68,13 @@ def plot_distribution(
 
     Returns:
         The axes.
+
+    Raises:
+        ValueError: If the record has the distributions of other layers alone.
     """
+    known = [name for name, kind in record.tensors(BELOW) if kind == tensor]
+    if known and layer is not None and layer not in known:
+        raise ValueError(f"Unknown layer. Received: layer={layer!r}. Expected one of: {', '.join(known)}.")
     found, ax = distribution_data(record, layer=layer, tensor=tensor), ax or axes(3.6, 2.0)
     if not found.shares.size:
         return nothing(ax, "not measured in this run")

@@ -32,7 +32,14 @@ class Flow:
 
 
 def gradient_flow_data(record: Record) -> Flow:
-    """The RMS gradient of every kernel, from the first layer to the last."""
+    """The RMS gradient of every kernel, from the first layer to the last.
+
+    Args:
+        record: The record of a run.
+
+    Returns:
+        A `Flow`, which is empty where nothing was measured.
+    """
     layers, values = record.matrix("kernel", "gradient_rms")
     measured = values[np.isfinite(values).any(axis=1)]
     gradients = _times(measured) if layers and len(measured) else {}

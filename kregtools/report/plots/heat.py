@@ -53,26 +53,54 @@ class Heat:
 
 
 def activation_std_data(record: Record) -> Heat:
-    """The standard deviation of every layer's output."""
+    """The standard deviation of every layer's output.
+
+    Args:
+        record: The record of a run.
+
+    Returns:
+        A `Heat`, whose arrays are empty where nothing was measured.
+    """
     layers, values = record.matrix("activation", "std")
     return _heat("Standard deviation of activations", record, layers, values, (1 / SPREAD, SPREAD))
 
 
 def dead_fraction_data(record: Record) -> Heat:
-    """The share of units of every ReLU layer that are off for every row."""
+    """The share of units of every ReLU layer that are off for every row.
+
+    Args:
+        record: The record of a run.
+
+    Returns:
+        A `Heat`, whose arrays are empty where nothing was measured.
+    """
     layers, dead = record.matrix("activation", "dead_units")
     values = dead / record.matrix("activation", "units")[1] if layers else dead
     return _heat("Share of units that are off for every row", record, layers, values, (0.0, SHARE), log=False)
 
 
 def gradient_norm_data(record: Record) -> Heat:
-    """The norm of every kernel's gradient."""
+    """The norm of every kernel's gradient.
+
+    Args:
+        record: The record of a run.
+
+    Returns:
+        A `Heat`, whose arrays are empty where nothing was measured.
+    """
     layers, values = record.matrix("kernel", "gradient_norm")
     return _heat("Gradient norm of kernels", record, layers, values, (FLOOR, LEAST_NORM))
 
 
 def update_ratio_data(record: Record) -> Heat:
-    """The norm of every kernel's update over that of the kernel."""
+    """The norm of every kernel's update over that of the kernel.
+
+    Args:
+        record: The record of a run.
+
+    Returns:
+        A `Heat`, whose arrays are empty where nothing was measured.
+    """
     layers, values = record.matrix("kernel", "update_ratio")
     return _heat("Update of kernels over their norm", record, layers, values, (TINY, RATIO))
 
