@@ -183,6 +183,11 @@ def deaf() -> keras.Model:
     return keras.Model(inputs, outputs)
 
 
+def flattened() -> keras.Model:
+    """TensorFlow takes the logits from before a softmax, where nothing comes after it."""
+    return keras.Sequential([*dense().layers, layers.Flatten()])
+
+
 FAULTS = {
     "NaN": ("nonfinite_data", "missing_values", lambda: (dense(), with_nan(), LABELS)),
     "labels from 1": ("target_mismatch", "wrong_output_units", lambda: (dense(), X, LABELS + 1)),
@@ -190,7 +195,7 @@ FAULTS = {
     "softmax on logits": (
         "target_mismatch",
         "wrong_output_activation",
-        lambda: (dense(), X, LABELS, keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
+        lambda: (flattened(), X, LABELS, keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
     ),
     "no softmax": ("target_mismatch", "wrong_output_activation", lambda: (dense(3, None), X, LABELS)),
     "one softmax": (

@@ -12,7 +12,7 @@ from keras import ops, tree
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
-from kregtools.capture import data, reduce
+from kregtools.capture import reduce
 from kregtools.capture.decoding import decoded
 from kregtools.capture.host import random_state_kept
 from kregtools.capture.names import variable_names
@@ -77,9 +77,7 @@ def weights(model: keras.Model) -> dict[Key, float]:
 def targets(model: Any, y: Any, outputs: Any) -> dict[Key, float]:
     """Statistics of any number of targets, given the outputs for some."""
     recorder = Recorder(model, Reader(), details=True)
-    if isinstance(y, dict) and isinstance(outputs, (list, tuple)):
-        y = [y.get(name) for name in model.output_names]
-    recorder._tap_each("target", tensors(y), data.targets, outputs)
+    recorder.targets_given(model, tensors(y), outputs)
     return _finished(recorder)[0]
 
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import keras
 from keras import ops, tree
@@ -124,6 +124,11 @@ class Recorder:
             x, _, weights = keras.utils.unpack_x_y_sample_weight(batch)
             self.coverage.weighted = weights is not None
             self._note_inputs(x)
+
+    def targets_given(self, model: keras.Model, y: Any, y_pred: Any) -> None:
+        """The targets, and the outputs that they are for."""
+        for name, target, output in _paired(_by_output(model, y, y_pred), y_pred):
+            self._tap_data(name, data.targets, target, output)
 
     def layer_called(self, layer: keras.Layer, outputs: Any) -> Any:
         """A layer was called; returns what the step is to go on with."""
@@ -245,8 +250,7 @@ class Recorder:
             self._tap("", "loss", reduce.penalty, *model.losses)
             for name, output in _named("output", y_pred):
                 self._tap_data(name, data.outputs, output)
-            for name, target, output in _paired(_by_output(model, y, y_pred), y_pred):
-                self._tap_data(name, data.targets, target, output)
+            self.targets_given(model, y, y_pred)
 
     def _tap_data(self, name: str, how: Callable[..., Statistics], *tensors: Any) -> None:
         with self.noting_failure("", f"its {name}"):
@@ -376,8 +380,8 @@ def _fitted(mask: Any, x: Any) -> Any:
     dynamic = [axis for axis in range(1, axes) if None in (mask.shape[axis], x.shape[axis])]
     if not dynamic:
         return mask
-    shape: Any = ops.shape(x)[:axes]
-    given: Any = ops.shape(mask)
+    shape: Any = ops.shape(x)
+    shape, given = shape[:axes], cast(Any, ops.shape(mask))
     fits = ops.all(ops.stack([ops.equal(given[axis], shape[axis]) for axis in dynamic]))
     return ops.cond(fits, lambda: ops.cast(mask, "bool"), lambda: ops.ones(shape, "bool"))
 
