@@ -139,8 +139,8 @@ class HealthMonitor(FitDiagnosis):
 
     def _last_step(self, epoch: int) -> int:
         # A train step of the user's own may call several optimizers, or one several times.
-        counted = self._capture is not None and self._capture.steps > 0
-        return self._capture.last_step if counted else super()._last_step(epoch)
+        capture = self._capture
+        return capture.last_step if capture is not None and capture.steps else super()._last_step(epoch)
 
     def _add_samples(self) -> None:
         if self._capture is not None:
