@@ -83,8 +83,8 @@ class TuningResult:
 
     def best_mean(self) -> tuple[float, int]:
         """The mean score of the best hyperparameters, and over how many trials."""
-        values = self._best().hyperparameters.values
-        same = [trial.score for trial in self._ranked() if trial.hyperparameters.values == values]
+        best, key = self._best(), getattr(self.tuner.oracle, "key", lambda trial: trial.hyperparameters.values)
+        same = [trial.score for trial in self._ranked() if key(trial) == key(best)]
         return float(np.mean(same)), len(same)
 
     def frame(self) -> pd.DataFrame:

@@ -17,14 +17,13 @@ from kregtools.tuning import training
 from kregtools.tuning.display import Display
 from kregtools.tuning.exports import builder_of
 from kregtools.tuning.files import fingerprint, open_project, read_json, write_json
-from kregtools.tuning.oracle import derive_seed
+from kregtools.tuning.oracle import WORST, derive_seed
 
 if TYPE_CHECKING:
     import keras
 
 RESULT, ATTEMPTS, LOCK = "result.json", "attempts.json", "search.lock"
 MOST_ATTEMPTS = 3
-WORST = 1e30
 IDLE_SECONDS = 0.05
 
 
