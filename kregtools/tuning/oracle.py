@@ -182,7 +182,7 @@ class GuidedOracle(keras_tuner.Oracle):
             name: {int(seen.step): float(seen.mean()) for seen in history.get_history()}
             for name, history in trial.metrics.metrics.items()
         }
-        return read(curves, self.objective.name, self._longest())
+        return read(curves, self.objective.name, self._longest(), self.objective.direction)
 
     def explain(self, trial_id: str) -> dict[str, str]:
         """Why a trial was tried (`phase`, `why`) and, once it has ended, what it showed (`verdict`, `reason`)."""
