@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kregtools.errors import KregtoolsWarning
-from kregtools.tuning.files import read_json, write_json
+from kregtools.tuning.files import fingerprint, read_json, write_json
 
 if TYPE_CHECKING:
     from kregtools.tuning.result import TuningResult
@@ -39,7 +39,7 @@ def export(result: TuningResult, test: Any = None, files: bool = True) -> None:
     if result.found and (files or test is not None):
         model, config = result.best_model(), _config(result)
         if test is not None:
-            config["test"] = _test_once(directory, config, model, test)
+            _tried("test.json", lambda: config.update(test=_test_once(directory, config, model, test)))
         if files:
             _tried(CONFIG, lambda: write_json(directory / CONFIG, config))
             _tried(MODEL, lambda: model.save(directory / MODEL))
@@ -69,9 +69,9 @@ def _config(result: TuningResult) -> dict[str, Any]:
     }
 
 
-def _test_once(directory: Path, config: dict[str, Any], model: Any, test: Any) -> dict[str, float]:
-    """The scores on the test data, measured in the first call alone."""
-    path = directory / "test.json"
+def _test_once(directory: Path, config: dict[str, Any], model: Any, test: Any) -> dict[str, Any]:
+    """The trial that was tested, in the first call alone, and its scores."""
+    path, data = directory / "test.json", fingerprint(test)
     if path.exists():
         kept = read_json(path)
         if kept["hyperparameters"] != config["hyperparameters"]:
@@ -80,13 +80,22 @@ def _test_once(directory: Path, config: dict[str, Any], model: Any, test: Any) -
                 "They are not used twice: the scores are those of the earlier one. Test a model of your own choice "
                 "with `result.best_model().evaluate(...)`.",
                 KregtoolsWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
-        return kept["scores"]
-    scores = model.evaluate(*(test if isinstance(test, tuple) else (test,)), verbose=0, return_dict=True)
-    scores = {name: float(value) for name, value in scores.items()}
-    write_json(path, {"trial": config["trial"], "hyperparameters": config["hyperparameters"], "scores": scores})
-    return scores
+        elif kept.get("data", data) != data:
+            warnings.warn(
+                "The test data differ from those of the first call. The scores are those on the first. Test on others "
+                "with `result.best_model().evaluate(...)`.",
+                KregtoolsWarning,
+                stacklevel=6,
+            )
+        return {"trial": kept["trial"], "scores": kept["scores"]}
+    parts = test if isinstance(test, tuple) else (test,)
+    named = dict(zip(("x", "y", "sample_weight"), parts, strict=False))
+    scores = {name: float(v) for name, v in model.evaluate(**named, verbose=0, return_dict=True).items()}
+    tested = {"trial": config["trial"], "scores": scores}
+    write_json(path, {**tested, "hyperparameters": config["hyperparameters"], "data": data})
+    return tested
 
 
 def _recipe(result: TuningResult, config: dict[str, Any]) -> str:
