@@ -18,9 +18,9 @@ from keras_tuner.errors import FailedTrialError, FatalError
 
 from kregtools.tuning import training
 from kregtools.tuning.display import Display
-from kregtools.tuning.exports import builder_of
 from kregtools.tuning.files import PROJECT, fingerprint, open_project, read_json, write_json
 from kregtools.tuning.oracle import WORST, derive_seed
+from kregtools.tuning.recipe import builder_of
 
 if TYPE_CHECKING:
     import keras
