@@ -19,7 +19,8 @@ LEAST_L2 = 1e-4
 _NUMERICAL = (hyperparameters.Float, hyperparameters.Int)
 
 _NAMES = {
-    "learning_rate": r"(^|_)lr($|_)|learning_?rate|step_?size",
+    # What is of a schedule is not the rate itself: `lr_decay`, `lr_patience`.
+    "learning_rate": r"^(?!.*(decay|patience|schedul|warm|factor|epoch)).*((^|_)lr($|_)|learning_?rate|step_?size)",
     "dropout": r"drop_?out|drop_?(rate|prob|connect|path)|stochastic_?depth",
     "l2": r"(^|_)(l2|wd)($|_)|weight_?decay|regulari[sz]",
     "capacity": r"(^|_)(units?|width|filters?|neurons?|hidden|depth|layers|dim|channels)($|_)",

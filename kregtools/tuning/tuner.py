@@ -94,6 +94,7 @@ class Tuner(keras_tuner.Tuner):
         self.minutes, self.total_epochs = minutes, total_epochs
         self.pool = pool
         self.verbose = verbose
+        self._epochs: dict[str, int] = {}
         path = Path(directory).resolve()
         super().__init__(oracle, hypermodel, directory=str(path.parent), project_name=path.name)
         self.hypermodel: keras_tuner.HyperModel
@@ -201,8 +202,13 @@ class Tuner(keras_tuner.Tuner):
     def _spent(self, began: float) -> bool:
         if self.minutes is not None and time.monotonic() - began >= 60 * self.minutes:
             return True
-        results = (self.result_of(trial_id) or {} for trial_id in self.oracle.trials)
-        return self.total_epochs is not None and sum(r.get("epochs", 0) for r in results) >= self.total_epochs
+        if self.total_epochs is None:
+            return False
+        for trial_id in self.oracle.trials.keys() - self._epochs.keys():
+            result = self.result_of(trial_id)
+            if result is not None:
+                self._epochs[trial_id] = result["epochs"]
+        return sum(self._epochs.values()) >= self.total_epochs
 
     def _too_often(self, trial: Any) -> bool:
         """Counts how often a trial was begun; fails one that took its process with it again and again."""

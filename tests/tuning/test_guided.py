@@ -374,6 +374,7 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], complaint: str) -> N
         ("l2", ["l2", "l2_1", "kernel_l2", "weight_decay", "wd", "regularization"]),
         ("capacity", ["units", "units_3", "hidden_units", "num_layers", "filters", "depth"]),
         (None, ["batch_size", "activation", "optimizer", "color", "momentum"]),
+        (None, ["lr_decay", "lr_patience", "learning_rate_warmup", "lr_factor"]),
     ],
 )
 def test_roles_are_told_by_names(role: str | None, names: list[str]) -> None:
