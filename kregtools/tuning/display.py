@@ -16,6 +16,8 @@ from kregtools.tuning.space import searched
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import keras_tuner
+
     from kregtools.tuning.tuner import Tuner
 
 ROWS = 12
@@ -54,9 +56,9 @@ class Display:
         self.rows[trial.trial_id] = {"values": self._values(trial), "verdict": "running"}
 
     def epoch(self, trial_id: str, epoch: int, logs: Mapping[str, float]) -> None:
-        objective = self.tuner.oracle.objective.name
+        objective = self.tuner.oracle.objective
         row = self.rows.setdefault(trial_id, {"values": {}, "verdict": "running"})
-        row |= {"epoch": str(epoch), "score": logs.get(objective), "gap": gap(logs, objective)}
+        row |= {"epoch": str(epoch), "score": logs.get(objective.name), "gap": gap(logs, objective)}
 
     def end(self, trial: Any) -> None:
         self._ended += 1
@@ -66,10 +68,11 @@ class Display:
 
     def __rich__(self) -> Group:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        names = list(dict.fromkeys(name for row in self.rows.values() for name in row["values"]))
+        rows = list(self.rows.items())  # another thread draws
+        names = list(dict.fromkeys(name for _, row in rows for name in row["values"]))
         for name in ("trial", *names, "epoch", self.tuner.oracle.objective.name, "gap", "verdict"):
             table.add_column(name.replace("_", " "), justify="right" if name != "verdict" else "left")
-        for trial_id, row in list(self.rows.items())[-ROWS:]:
+        for trial_id, row in rows[-ROWS:]:
             values = (short(row["values"].get(name, "")) for name in names)
             told = (row.get("epoch", ""), short(row.get("score", "")), short(row.get("gap", "")))
             verdict = Text(row["verdict"], style=COLOURS.get(row["verdict"], ""))
@@ -80,11 +83,11 @@ class Display:
         values, result = self._values(trial), self.tuner.result_of(trial.trial_id)
         if trial.status == "FAILED" or result is None:
             return {"values": values, "verdict": "failed"}
-        objective = self.tuner.oracle.objective.name
+        objective = self.tuner.oracle.objective
         return {
             "values": values,
             "epoch": f"{result['best_epoch']}/{result['epochs']}",
-            "score": result["metrics"].get(objective),
+            "score": result["metrics"].get(objective.name),
             "gap": gap(result["metrics"], objective),
             "verdict": "diverged" if result["diverged"] else result["verdict"],
             "val_loss": result["metrics"].get("val_loss"),
@@ -111,19 +114,20 @@ class Display:
         return f": {last[0]}" if last else ""
 
     def _progress(self) -> str:
-        done = sum(row["verdict"] != "running" for row in self.rows.values())
+        done = sum(row["verdict"] != "running" for row in list(self.rows.values()))
         left = self.tuner.oracle.max_trials and self.tuner.oracle.max_trials - len(self.tuner.oracle.trials)
         seconds = (time.monotonic() - self._began) / max(self._ended, 1)
         eta = f", about {left * seconds / 60:.0f} min to go" if left and self._ended else ""
         return f"{done} trials ended, {len(self.rows) - done} running{eta}"
 
 
-def gap(logs: Mapping[str, float | None], objective: str) -> float | None:
-    """How far validation is behind training, in the objective's own units."""
+def gap(logs: Mapping[str, float | None], of: keras_tuner.Objective) -> float | None:
+    """How far validation is behind training, in the objective's own units; negative where it is ahead."""
+    objective, direction = of.name, of.direction
     train, validation = logs.get(objective.removeprefix("val_")), logs.get(objective)
     if train is None or validation is None or objective == objective.removeprefix("val_"):
         return None
-    return abs(train - validation)
+    return validation - train if direction == "min" else train - validation
 
 
 def short(value: Any) -> str:

@@ -14,7 +14,7 @@ OVERFIT_GAP, BY_HEART = 0.02, 0.06
 OVERREGULARIZED_GAP = -0.05
 # Share of the fall of the validation loss that is in the last quarter of the epochs; 0.25 is a straight line.
 FLAT, SLOW, VERY_SLOW, LINEAR = 0.03, 0.06, 0.15, 0.19
-STUCK = 0.01
+STUCK, LEARNED = 0.01, 0.02
 EARLY = 2
 
 
@@ -36,7 +36,7 @@ class Reading:
     regularization: float = 0.0
 
 
-def read(metrics: Mapping[str, Mapping[int, float]], objective: str, longest: int) -> Reading:
+def read(metrics: Mapping[str, Mapping[int, float]], objective: str, longest: int, direction: str = "max") -> Reading:
     """Reads a trial.
 
     Args:
@@ -44,6 +44,7 @@ def read(metrics: Mapping[str, Mapping[int, float]], objective: str, longest: in
             `diag/regularization`, where they are given, are taken as they are.
         objective: The name of the metric that is searched for.
         longest: The last epoch that any trial of the search reported.
+        direction: `"max"` or `"min"`: which values of the objective are better.
     """
     if "diag/speed" in metrics and "diag/regularization" in metrics:
         return _told(*(next(iter(metrics[f"diag/{name}"].values())) for name in ("speed", "regularization")))
@@ -51,19 +52,20 @@ def read(metrics: Mapping[str, Mapping[int, float]], objective: str, longest: in
     if not (np.isfinite(loss).all() and np.isfinite(validation).all()):
         return Reading("diverged", "the loss is not finite", speed=-2.0)
     epochs = sorted(metrics.get("val_loss") or metrics.get(objective, {}))
-    judged = validation if validation.size else -_values(metrics.get(objective))
+    judged = validation if validation.size else (1 if direction == "min" else -1) * _values(metrics.get(objective))
     if not judged.size:
         return Reading("unknown", "no metrics")
     best = int(np.argmin(judged))
     if len(judged) <= 2:
         pace, why = _pace_of_one(epochs[best], longest)
-        return _combined(pace, why, _gap(metrics, objective, epochs[best]), epochs[best] + 1)
+        return _combined(pace, why, _gap(metrics, objective, epochs[best], direction), epochs[best] + 1)
     if judged[0] - judged[best] < STUCK * abs(judged[0]) and (np.diff(judged) > 0).any():
-        return _unmoved(judged, best)
-    pace, why = _pace(judged, best, longest)
+        return _unmoved(judged, best, loss, _gap(metrics, objective, epochs[-1], direction))
+    # Validation may not be in every epoch.
+    pace, why = _pace(judged, best, round(longest * len(judged) / (epochs[-1] + 1)))
     # A run that is best so early shows its gap later.
     seen = epochs[-1] if pace <= -1 else epochs[best]
-    gap = _gap(metrics, objective, seen)
+    gap = _gap(metrics, objective, seen, direction)
     return _combined(-2.0 if best < EARLY and pace < 0 and gap > BY_HEART else pace, why, gap, seen + 1)
 
 
@@ -75,9 +77,12 @@ def _told(speed: float, regularization: float) -> Reading:
     return Reading(verdict, f"its diagnosis asks for: {told}", speed, regularization)
 
 
-def _unmoved(losses: np.ndarray, best: int) -> Reading:
+def _unmoved(losses: np.ndarray, best: int, training: np.ndarray, gap: float) -> Reading:
     if best == 0 and losses[-1] >= 1.2 * losses[0]:
         return Reading("hasty", "the validation loss rises from the first epoch on", speed=-2.0)
+    if gap > OVERFIT_GAP and training.size and training[0] - training[-1] > LEARNED * abs(training[0]):
+        why = f"the training loss falls and the validation loss does not; validation is {gap:.3f} behind at the end"
+        return Reading("hasty", why, speed=-2.0 if gap > BY_HEART else -1.0, regularization=1.0)
     fall = (losses[0] - losses[best]) / abs(losses[0])
     return Reading("stuck", f"the validation loss fell by {fall:.1%} only", regularization=-2.0)
 
@@ -128,13 +133,16 @@ def _pace_of_one(epoch: int, longest: int) -> tuple[float, str]:
     return 0.0, ""
 
 
-def _gap(metrics: Mapping[str, Mapping[int, float]], objective: str, epoch: int) -> float:
-    """How far validation is behind training: of an accuracy as it is, of a loss a fifth of its share."""
-    if objective.startswith("val_") and "loss" not in objective:
-        train, validation = (metrics.get(n, {}).get(epoch, -1.0) for n in (objective.removeprefix("val_"), objective))
-        if 0 <= train <= 1 and 0 <= validation <= 1:
-            return train - validation
-    train, validation = (metrics.get(name, {}).get(epoch, math.nan) for name in ("loss", "val_loss"))
+def _gap(metrics: Mapping[str, Mapping[int, float]], objective: str, epoch: int, direction: str) -> float:
+    """How far validation is behind training: of an accuracy as it is, of a loss or an error a fifth of its share."""
+
+    def at(*names: str) -> list[float]:
+        return [metrics.get(name, {}).get(epoch, math.nan) for name in names]
+
+    own = at(objective.removeprefix("val_"), objective) if objective.startswith("val_") else [math.nan]
+    if direction == "max" and "loss" not in objective and all(0 <= value <= 1 for value in own):
+        return own[0] - own[1]
+    train, validation = own if direction == "min" and np.isfinite(own).all() else at("loss", "val_loss")
     gap = (validation - train) / abs(validation) / 5 if validation else 0.0
     return gap if math.isfinite(gap) else 0.0
 

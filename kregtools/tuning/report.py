@@ -14,7 +14,6 @@ from kregtools.report.page import check_place, rendered, write_page
 from kregtools.report.style import FAINT, INK, LINES, MARK, axes, inked, legend, nothing, whole_numbers
 from kregtools.report.svg import Drawings
 from kregtools.tuning.display import short
-from kregtools.tuning.space import searched
 
 if TYPE_CHECKING:
     from kregtools.tuning.result import TuningResult
@@ -26,7 +25,7 @@ def write_report(result: TuningResult, path: Path) -> Path:
     """Writes the report of a search."""
     check_place(path, "report")
     frame, objective, drawings = result.frame(), result.tuner.oracle.objective.name, Drawings()
-    names = [name for name in searched(result.tuner.oracle.get_space()) if name in frame]
+    names = [name for name in result.names() if name in frame]
     done = frame[frame["status"] == "completed"] if len(frame) else frame
     shown = ["trial", *names, "status", "best_epoch", "epochs", "val_loss", objective, "gap", "seconds"]
     shown = list(dict.fromkeys(name for name in shown if name in frame))
@@ -60,7 +59,8 @@ def parallel_coordinates(done: pd.DataFrame, names: list[str], objective: str, a
         return nothing(ax, "no trial ended with a finite loss")
     for (_, row), rank in zip(done.iterrows(), done[objective].rank(pct=True), strict=True):
         heights = [_height(done[name], row[name]) for name in columns]
-        ax.plot(range(len(columns)), heights, color=LINES[0], alpha=0.15 + 0.85 * rank**3, lw=1.2)
+        places = np.flatnonzero(np.isfinite(heights))
+        ax.plot(places, np.take(heights, places), color=LINES[0], alpha=0.15 + 0.85 * rank**3, lw=1.2)
     for place, name in enumerate(columns):
         low, high = _ends(done[name])
         ax.text(place, -0.04, low, ha="center", va="top", fontsize="x-small", color=INK)
@@ -134,6 +134,9 @@ def _facts(result: TuningResult, frame: pd.DataFrame) -> str:
 
 
 def _height(column: pd.Series, value: object) -> float:
+    if value is None or value != value:
+        return np.nan  # a conditional hyperparameter has no place in a trial that did not ask for it
+    column = column.dropna()
     if column.dtype.kind not in "iuf":
         kinds = sorted(map(str, column.unique()))
         return kinds.index(str(value)) / max(len(kinds) - 1, 1)
@@ -150,6 +153,9 @@ def _scaled(values: np.ndarray) -> np.ndarray:
 
 
 def _ends(column: pd.Series) -> tuple[str, str]:
+    column = column.dropna()
+    if not len(column):
+        return "", ""
     if column.dtype.kind not in "iuf":
         kinds = sorted(map(str, column.unique()))
         return kinds[0], kinds[-1]

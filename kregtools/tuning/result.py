@@ -14,13 +14,18 @@ from rich.table import Table
 from kregtools.tuning.display import gap, short
 from kregtools.tuning.files import read_json
 from kregtools.tuning.space import searched
-from kregtools.tuning.training import WEIGHTS
 
 if TYPE_CHECKING:
     import keras
     import keras_tuner
 
     from kregtools.tuning.tuner import Tuner
+
+
+COLUMNS = (
+    "trial", "status", "best_epoch", "epochs", "seconds", "loss", "val_loss", "gap", "last", "verdict", "reason",
+    "phase", "why",
+)  # fmt: skip
 
 
 class TuningResult:
@@ -83,17 +88,18 @@ class TuningResult:
 
     def best_mean(self) -> tuple[float, int]:
         """The mean score of the best hyperparameters, and over how many trials."""
-        values = self._best().hyperparameters.values
-        same = [trial.score for trial in self._ranked() if trial.hyperparameters.values == values]
+        best, key = self._best(), getattr(self.tuner.oracle, "key", lambda trial: trial.hyperparameters.values)
+        same = [trial.score for trial in self._ranked() if key(trial) == key(best)]
         return float(np.mean(same)), len(same)
 
     def frame(self) -> pd.DataFrame:
         """One row a trial, in the order tried.
 
-        The columns are `trial`, one for each hyperparameter, `status` (`"completed"`, `"diverged"`, `"failed"` or
-        `"rejected"`), `best_epoch` (the first is 1), `epochs`, `seconds`, the metrics of the best epoch, such as
-        `val_loss` and `val_accuracy`, `gap` (how far validation is behind training there), `last` (the objective in
-        the last epoch), `verdict` and `reason` (what held the trial back), and `phase` and `why` (why it was tried).
+        The columns are `trial`, one for each hyperparameter (`hp/loss` where its name, here `loss`, is that of another
+        column), `status` (`"completed"`, `"diverged"`, `"failed"` or `"rejected"`), `best_epoch` (the first is 1),
+        `epochs`, `seconds`, the metrics of the best epoch, such as `val_loss` and `val_accuracy`, `gap` (how far
+        validation is behind training there), `last` (the objective in the last epoch), `verdict` and `reason` (what
+        held the trial back), and `phase` and `why` (why it was tried).
         """
         ended = [t for t in self.tuner.oracle.trials.values() if t.status in ("COMPLETED", "FAILED")]
         return pd.DataFrame([self._row(trial) for trial in sorted(ended, key=lambda trial: int(trial.trial_id))])
@@ -108,6 +114,10 @@ class TuningResult:
         ]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["trial", "epoch"])
 
+    def names(self) -> list[str]:
+        """The columns of `frame()` that are hyperparameters which were searched."""
+        return [self._column(name) for name in searched(self.tuner.oracle.get_space())]
+
     def importance(self) -> dict[str, float]:
         """How much of the spread of the scores each hyperparameter accounts for, by rank correlation; 0 to 1.
 
@@ -115,7 +125,7 @@ class TuningResult:
         """
         frame = self.frame()
         good = frame[frame["status"] == "completed"] if len(frame) else frame
-        names = [n for n in searched(self.tuner.oracle.get_space()) if n in good and good[n].nunique() > 1]
+        names = [n for n in self.names() if n in good and good[n].nunique() > 1]
         found = {name: _correlation(good[name], good[self.tuner.oracle.objective.name]) ** 2 for name in names}
         return {name: value for name, value in sorted(found.items(), key=lambda item: -item[1]) if np.isfinite(value)}
 
@@ -136,7 +146,7 @@ class TuningResult:
         objective = self.tuner.oracle.objective.name
         rows = [self._row(trial) for trial in self._ranked()]
         table = Table(title=f"{len(rows)} trials by {objective}, best first", box=box.SIMPLE_HEAD, padding=0)
-        names = searched(self.tuner.oracle.get_space())
+        names = self.names()
         columns = dict.fromkeys(("trial", *names, "best_epoch", "epochs", "val_loss", objective, "gap", "verdict"))
         if any(row["status"] != "completed" for row in rows):
             columns["status"] = None
@@ -162,17 +172,20 @@ class TuningResult:
         return kept
 
     def _kept(self) -> Any:
-        ranked = (trial for trial in self._ranked() if self._row(trial)["status"] == "completed")
-        return next((t for t in ranked if (self.directory / f"trial_{t.trial_id}" / WEIGHTS).exists()), None)
+        return next((t for t in self.tuner.kept_trials() if self._row(t)["status"] == "completed"), None)
 
     def _ranked(self) -> list[Any]:
         oracle = self.tuner.oracle
         return [t for t in oracle.get_best_trials(len(oracle.trials)) if t.status == "COMPLETED"]
 
+    def _column(self, name: str) -> str:
+        objective = self.tuner.oracle.objective.name
+        return f"hp/{name}" if name in (*COLUMNS, objective, objective.removeprefix("val_")) else name
+
     def _row(self, trial: Any) -> dict[str, Any]:
         result = self.tuner.result_of(trial.trial_id)
         objective = self.tuner.oracle.objective.name
-        row = {"trial": int(trial.trial_id), **trial.hyperparameters.values}
+        row = {"trial": int(trial.trial_id), **{self._column(n): v for n, v in trial.hyperparameters.values.items()}}
         note = getattr(self.tuner.oracle, "notes", {}).get(trial.trial_id, {})
         if trial.status == "FAILED" or result is None:
             rejected = "FailedTrialError" in (trial.message or "")
@@ -182,7 +195,7 @@ class TuningResult:
         kept = {name: result[name] for name in ("best_epoch", "epochs", "seconds")}
         told = {name: result[name] for name in ("verdict", "reason")}
         metrics = result["metrics"]
-        more = {"gap": gap(metrics, objective), "last": result["history"][objective][-1]}
+        more = {"gap": gap(metrics, self.tuner.oracle.objective), "last": result["history"][objective][-1]}
         return {**row, "status": status, **kept, **metrics, **more, **note, **told}
 
 

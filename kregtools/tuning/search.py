@@ -112,8 +112,7 @@ def tune(
     _check_budget(minutes=minutes, total_epochs=total_epochs)
     pool = Pool(workers if client is None else None, client) if workers > 1 or client is not None else None
     if oracle is None:
-        roles = getattr(hypermodel, "roles", None)
-        oracle = GuidedOracle(objective, trials, seed, roles=roles, parallel=pool.size if pool else 1)
+        oracle = GuidedOracle(objective, trials, seed, parallel=pool.size if pool else 1)
     data = _fit_arguments(train, validation)
     if batch_size is not None:
         data["batch_size"] = batch_size

@@ -19,7 +19,8 @@ LEAST_L2 = 1e-4
 _NUMERICAL = (hyperparameters.Float, hyperparameters.Int)
 
 _NAMES = {
-    "learning_rate": r"(^|_)lr($|_)|learning_?rate|step_?size",
+    # What is of a schedule is not the rate itself: `lr_decay`, `lr_patience`.
+    "learning_rate": r"^(?!.*(decay|patience|schedul|warm|factor|epoch)).*((^|_)lr($|_)|learning_?rate|step_?size)",
     "dropout": r"drop_?out|drop_?(rate|prob|connect|path)|stochastic_?depth",
     "l2": r"(^|_)(l2|wd)($|_)|weight_?decay|regulari[sz]",
     "capacity": r"(^|_)(units?|width|filters?|neurons?|hidden|depth|layers|dim|channels)($|_)",
@@ -33,26 +34,40 @@ def infer_role(name: str) -> str | None:
     return next((role for role, pattern in _NAMES.items() if re.search(pattern, plain)), None)
 
 
-def resolve_roles(declared: Mapping[str, str | Iterable[str]] | None, names: Iterable[str]) -> dict[str, list[str]]:
-    """The hyperparameters of each role: those declared, or where none are, those whose names say so."""
-    names = list(dict.fromkeys(names))
-    if declared is not None:
-        parts = {role: role if role in ROLES else infer_role(role) for role in declared}
-        unknown = [role for role, part in parts.items() if part is None]
-        if unknown:
-            raise ValueError(
-                f"`roles` names parts that no hyperparameter plays. Received: {', '.join(unknown)}. "
-                f"Expected some of: {', '.join(ROLES)}."
-            )
-        declared = {str(parts[role]): given for role, given in declared.items()}
-        listed = {role: [given] if isinstance(given, str) else list(given) for role, given in declared.items()}
-        return {role: [name for name in given if name in names] for role, given in listed.items()}
-    roles: dict[str, list[str]] = {role: [] for role in ROLES}
-    for name in names:
-        role = infer_role(name)
-        if role is not None:
-            roles[role].append(name)
-    return roles
+def declared_roles(given: Mapping[str, str | Iterable[str]] | None) -> dict[str, list[str]]:
+    """The names that were declared to play each part.
+
+    Raises:
+        ValueError: If a part is unknown.
+    """
+    given = given or {}
+    parts = {role: role if role in ROLES else infer_role(role) for role in given}
+    unknown = [role for role, part in parts.items() if part is None]
+    if unknown:
+        raise ValueError(
+            f"`roles` names parts that no hyperparameter plays. Received: {', '.join(unknown)}. "
+            f"Expected some of: {', '.join(ROLES)}."
+        )
+    return {str(parts[role]): [names] if isinstance(names, str) else list(names) for role, names in given.items()}
+
+
+def resolve_roles(given: Mapping[str, str | Iterable[str]] | None, names: Iterable[str]) -> dict[str, list[str]]:
+    """The hyperparameters of each role: those declared, and for a role that is not, those whose names say so."""
+    declared, names = declared_roles(given), list(dict.fromkeys(names))
+    taken = {name for listed in declared.values() for name in listed}
+    told = {name: infer_role(name) for name in names if name not in taken}
+    inferred = {role: [name for name in told if told[name] == role] for role in ROLES}
+    return {role: [n for n in declared.get(role, inferred[role]) if n in names] for role in ROLES}
+
+
+def movable(hp: Any) -> bool:
+    """Whether a hyperparameter has an up and a down: it is a number, or a choice of ordered numbers."""
+    return isinstance(hp, _NUMERICAL) or _ordered(hp) is not None
+
+
+def active(hp: Any, values: Mapping[str, Any]) -> bool:
+    """Whether the conditions of a hyperparameter hold."""
+    return all(condition.is_active(values) for condition in hp.conditions)
 
 
 def shift(hp: Any, value: Any, role: str, notches: float) -> Any:

@@ -14,7 +14,7 @@ STARTUP = 4
 
 def suggestions(
     space: Iterable[Any],
-    tried: Iterable[tuple[Mapping[str, Any], float | None]],
+    tried: Iterable[tuple[Mapping[str, Any], float]],
     maximize: bool,
     seed: int,
     count: int,
@@ -23,7 +23,7 @@ def suggestions(
 
     Args:
         space: The hyperparameters that take part.
-        tried: The values and scores so far; a score of `None` is of a trial still running.
+        tried: The values and scores so far.
         maximize: Whether higher scores are better.
         seed: The seed of the sampler.
         count: The most suggestions.
@@ -53,11 +53,11 @@ def _distribution(hp: Any) -> optuna.distributions.BaseDistribution:
 
 
 def _trial(
-    space: list[Any], distributions: dict[str, Any], values: Mapping[str, Any], score: float | None
+    space: list[Any], distributions: dict[str, Any], values: Mapping[str, Any], score: float
 ) -> optuna.trial.FrozenTrial:
     known = {hp.name: _param(hp, values[hp.name]) for hp in space if hp.name in values}
     return optuna.trial.create_trial(
-        state=optuna.trial.TrialState.RUNNING if score is None else optuna.trial.TrialState.COMPLETE,
+        state=optuna.trial.TrialState.COMPLETE,
         params=known,
         distributions={name: distributions[name] for name in known},
         value=score,

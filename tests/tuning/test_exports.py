@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import io
 import json
 import re
@@ -11,8 +12,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from filelock import FileLock
+from keras_tuner import Objective
 from rich.console import Console
 from small_search import FIT, X, Y, build
 
@@ -20,7 +23,8 @@ import kregtools
 from kregtools.cli import main
 from kregtools.errors import KregtoolsWarning
 from kregtools.tuning import TuningResult
-from kregtools.tuning.display import Display
+from kregtools.tuning.display import Display, gap
+from kregtools.tuning.report import parallel_coordinates
 
 TEST = (X[:32], Y[:32])
 
@@ -42,14 +46,28 @@ def test_the_best_model_stands_alone(result: TuningResult) -> None:
     scores = model.evaluate(*FIT["validation_data"], verbose=0, return_dict=True)
     assert scores["accuracy"] == pytest.approx(config["score"])
     assert config["hyperparameters"] == result.best_hyperparameters.values
-    assert config["test"] == result.test == pytest.approx(model.evaluate(*TEST, verbose=0, return_dict=True))
+    assert config["test"] == {"trial": config["trial"], "scores": result.test}
+    assert result.test == pytest.approx(model.evaluate(*TEST, verbose=0, return_dict=True))
 
 
-def test_the_test_data_are_used_once(result: TuningResult) -> None:
+def test_the_test_data_are_used_once(result: TuningResult, recwarn: pytest.WarningsRecorder) -> None:
     before = (result.directory / "test.json").read_bytes()
     again = search(result.directory, trials=5, test=(X[:8], 1 - Y[:8]), keep=2)
     assert (result.directory / "test.json").read_bytes() == before
     assert again.test == result.test
+    assert "The test data differ from those of the first call. The scores are those on the first." in told(recwarn)
+
+
+def test_test_data_may_have_weights_and_what_fails_costs_no_result(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    weighted = (*TEST, np.linspace(0, 1, 32).astype("float32"))
+    found = search(tmp_path / "weighted", trials=1, test=weighted)
+    scores = found.best_model().evaluate(*TEST, sample_weight=weighted[2], verbose=0, return_dict=True)
+    assert found.test == pytest.approx(scores)
+    assert search(tmp_path / "wrong", trials=1, test=(X[:, :2], Y)).test is None
+    assert "test.json could not be written (" in told(recwarn)
+    assert (tmp_path / "wrong" / "best_model.keras").exists()
 
 
 def told(caught: pytest.WarningsRecorder) -> str:
@@ -62,6 +80,7 @@ def test_another_best_trial_is_not_tested_on_the_same_data(tmp_path: Path, recwa
     kept = json.loads((tmp_path / "test.json").read_text())
     (tmp_path / "test.json").write_text(json.dumps({**kept, "hyperparameters": {"l2": 1}}))
     assert search(tmp_path, trials=1, test=TEST).test == first.test
+    assert json.loads((tmp_path / "best_config.json").read_text())["test"]["trial"] == kept["trial"]
     assert "The test data were used already, on trial 0; the best trial is now 0." in told(recwarn)
 
 
@@ -89,6 +108,15 @@ def test_the_report_is_one_page_that_says_why(result: TuningResult) -> None:
     assert "trials.csv" not in text and f"{result.test['accuracy']:.4f}" in text  # pyright: ignore
 
 
+def test_what_a_trial_did_not_ask_for_has_no_place_in_the_drawing() -> None:
+    done = pd.DataFrame(
+        {"lr": [0.1, 0.01, 0.001], "units": [8, None, 32], "kind": ["a", None, "b"], "score": [1, 2, 3]}
+    )
+    lines = parallel_coordinates(done, ["lr", "units", "kind"], "score").lines
+    assert [list(line.get_xdata()) for line in lines] == [[0, 1, 2, 3], [0, 3], [0, 1, 2, 3]]
+    assert [line.get_ydata()[1] for line in (lines[0], lines[2])] == [0, 1]
+
+
 def test_curves_importance_and_csv(result: TuningResult) -> None:
     curves, frame = result.curves(), result.frame()
     assert curves.groupby("trial").size().tolist() == frame["epochs"].tolist()
@@ -111,6 +139,9 @@ def test_a_disk_that_is_full_at_the_end_costs_no_result(
 
 def test_the_terminal_shows_a_table_of_trials(result: TuningResult) -> None:
     console = Console(force_terminal=True, width=120, file=io.StringIO())
+    assert gap({"accuracy": 0.75, "val_accuracy": 0.5}, Objective("val_accuracy", "max")) == 0.25
+    assert gap({"accuracy": 0.5, "val_accuracy": 0.75}, Objective("val_accuracy", "max")) == -0.25
+    assert gap({"mae": 0.5, "val_mae": 0.75}, Objective("val_mae", "min")) == 0.25
     with Display(result.tuner, live=True, console=console) as display:
         for trial in result.tuner.oracle.trials.values():
             display.begin(trial)
@@ -189,7 +220,21 @@ def test_the_command_leaves_a_program_that_trains_the_best_model_anew(
     assert "Known are: digits_dense" in capsys.readouterr().err
 
 
-def test_arrays_are_told_apart_by_their_values() -> None:
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (np.zeros(3), np.ones(3)),
+        ({"a": np.zeros(3)}, {"a": np.ones(3)}),
+        ([0.0, 1.0], [0.0, 2.0]),
+        ([np.zeros(3)], [np.ones(3)]),
+        (np.array(["a", "b"], dtype=object), np.array(["a", "c"], dtype=object)),
+        (pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [2]})),
+        (keras.ops.zeros(3), keras.ops.ones(3)),
+        (range(3), range(4)),
+    ],
+)
+def test_data_are_told_apart_by_their_values(one: Any, other: Any) -> None:
     from kregtools.tuning.files import fingerprint
 
-    assert fingerprint(np.zeros(3)) != fingerprint(np.ones(3))
+    assert fingerprint(one) != fingerprint(other)
+    assert json.loads(json.dumps(fingerprint(one))) == fingerprint(copy.deepcopy(one))

@@ -10,6 +10,7 @@ from typing import Any
 import keras_tuner
 import pytest
 
+from kregtools.errors import KregtoolsWarning
 from kregtools.tuning import GuidedOracle
 from kregtools.tuning.reading import Reading, read
 from kregtools.tuning.space import infer_role, resolve_roles, shift
@@ -134,8 +135,8 @@ def test_a_search_is_the_same_whoever_runs_it_and_after_a_resume(tmp_path: Path)
     two._set_project_dir(str(tmp_path / "two"), "search")
     running: list[Any] = []
     while True:
-        trial = two.create_trial(f"worker{len(two.trials)}")
-        if trial.status == "RUNNING":
+        trial = two.create_trial(f"worker{len(two.trials)}") if len(running) < 2 else None
+        if trial is not None and trial.status == "RUNNING":
             running.append(trial)
         elif running:
             tell(two, running.pop(0))
@@ -211,6 +212,124 @@ def test_choices_integers_conditions_and_a_loss_to_minimize(tmp_path: Path) -> N
     assert oracle.get_best_trials(1)[0].hyperparameters.values["lr"] == 1e-2
 
 
+def curves_of(trial: Any, **named: list[float]) -> dict[str, list[float]]:
+    score = 0.7 + sum(map(ord, str(trial.hyperparameters.values))) % 97 / 1000
+    overfit = {"loss": [0.6, 0.3, 0.1, 0.05], "val_loss": [0.6, 0.5, 0.45, 0.6], "accuracy": [0.7, 0.8, 0.9, 0.99]}
+    return {**overfit, "val_accuracy": [0.6, 0.65, score, 0.6], **named}
+
+
+def run(oracle: GuidedOracle, directory: Path, tell_of: Any = curves_of, most: int = 40) -> list[dict[str, Any]]:
+    """Runs an oracle on curves of one's own; the values it tried."""
+    oracle._set_project_dir(str(directory), "search")
+    tried = []
+    while len(tried) < most and (trial := oracle.create_trial("tuner0")).status == "RUNNING":
+        tried.append(dict(trial.hyperparameters.values))
+        found = tell_of(trial)
+        for epoch in range(len(found.get("loss", ()))):
+            oracle.update_trial(trial.trial_id, {n: v[epoch] for n, v in found.items()}, step=epoch)
+        trial.status = "COMPLETED" if found else "FAILED"
+        oracle.end_trial(trial)
+    return tried
+
+
+def rates(**more: Any) -> keras_tuner.HyperParameters:
+    hp = keras_tuner.HyperParameters()
+    hp.Float("lr", 1e-4, 1e-1, sampling="log", default=1e-3)
+    for name, values in more.items():
+        hp.Choice(name, values)
+    return hp
+
+
+def test_a_name_without_an_up_and_a_down_plays_no_part(tmp_path: Path) -> None:
+    hp = rates(kernel_regularizer=["none", "l2"], dropout_type=["spatial", "plain"], l2=[False, True])
+    assert len(run(GuidedOracle(max_trials=8, hyperparameters=hp), tmp_path)) == 8
+
+
+def test_one_name_under_two_conditions_is_refused(tmp_path: Path) -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("kind", ["a", "b"])
+    with hp.conditional_scope("kind", ["a"]):
+        hp.Int("units", 8, 16)
+    with hp.conditional_scope("kind", ["b"]):
+        hp.Int("units", 100, 200)
+    with pytest.raises(ValueError, match=r"share a name.*Received: units\. Expected .*such as units_1 and units_2"):
+        run(GuidedOracle(max_trials=20, hyperparameters=hp), tmp_path)
+
+
+def test_a_step_that_adds_a_layer_gives_it_its_own_values(tmp_path: Path) -> None:
+    hp = rates()
+    hp.Int("layers", 1, 4, default=1)
+    for least in (2, 3, 4):
+        with hp.conditional_scope("layers", list(range(least, 5))):
+            hp.Int(f"units_{least}", 8, 64)
+    oracle = GuidedOracle(max_trials=14, hyperparameters=hp)
+    for trial, values in enumerate(run(oracle, tmp_path)):
+        if oracle.notes[f"{trial:02d}"]["phase"] == "guided":
+            assert all(value == 8 for name, value in values.items() if name.startswith("units_"))
+        assert {f"units_{k}" for k in range(2, values["layers"] + 1)} == {n for n in values if n.startswith("units_")}
+
+
+def test_what_was_tried_once_is_the_best_where_its_lead_is_more_than_luck(tmp_path: Path) -> None:
+    oracle = GuidedOracle(max_trials=12, seed=1, hyperparameters=space())
+    drive(oracle, tmp_path, 12)
+    trials = [oracle.trials[f"{k:02d}"] for k in range(12)]
+    for trial in trials:
+        trial.score = 0.5
+    for first, again in zip(sorted(trials[:9], key=lambda t: t.trial_id)[:3], trials[9:], strict=True):
+        again.hyperparameters.values = dict(first.hyperparameters.values)
+        first.score, again.score = 0.90, 0.92
+    trials[5].score = 0.915
+    assert oracle.get_best_trials(1)[0] in (trials[9], trials[10], trials[11])
+    trials[5].score = 0.99
+    assert [t.trial_id for t in oracle.get_best_trials(2)] == ["05", "09"]
+
+
+def test_more_trials_repeat_the_best_first(tmp_path: Path) -> None:
+    oracle = GuidedOracle(max_trials=12, seed=1, hyperparameters=space())
+    drive(oracle, tmp_path, 12)
+    best = max((oracle.trials[f"{k:02d}"] for k in range(9)), key=lambda trial: trial.score)
+    oracle.max_trials = 13
+    assert oracle.create_trial("tuner0").hyperparameters.values == best.hyperparameters.values
+
+
+def test_where_nothing_new_is_left_the_best_are_repeated(tmp_path: Path) -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("lr", [1e-4, 1e-3, 1e-2], default=1e-3)
+    hp.Boolean("norm")
+    oracle = GuidedOracle(max_trials=20, hyperparameters=hp)
+    assert len(run(oracle, tmp_path)) == 9
+    assert [oracle.notes[f"{k:02d}"]["phase"] for k in range(6, 9)] == ["repeat"] * 3
+    assert oracle.explain("06")["why"].startswith("nothing new is left: trial ")
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN:RuntimeWarning")  # KerasTuner's, of a score that is no number
+def test_a_diverged_trial_that_kerastuner_put_down_as_failed_is_learned_from(tmp_path: Path) -> None:
+    def diverging(trial: Any) -> dict[str, list[float]]:
+        nan = [math.nan]
+        return {} if trial.trial_id != "0" else {"loss": nan, "val_loss": nan, "accuracy": nan, "val_accuracy": nan}
+
+    oracle = GuidedOracle(max_trials=4, hyperparameters=rates())
+    tried = run(oracle, tmp_path, diverging)
+    assert oracle.trials["0"].status == "FAILED"
+    assert tried[1]["lr"] == pytest.approx(1e-3 / 9)
+    assert "diverged: the loss is not finite" in oracle.notes["1"]["why"]
+
+
+def test_a_worker_too_many_is_told_why_it_waits(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    oracle = GuidedOracle(max_trials=4, hyperparameters=space())
+    oracle._set_project_dir(str(tmp_path), "search")
+    oracle.verbose = 0
+    assert oracle.create_trial("tuner0").status == "RUNNING"
+    assert [oracle.create_trial("tuner1").status for _ in range(3)] == ["IDLE"] * 3
+    told = [str(w.message) for w in recwarn if w.category is KregtoolsWarning]
+    assert len(told) == 1 and "A worker waits" in told[0] and "Received: parallel=1. Expected as many" in told[0]
+
+
+def test_a_search_without_an_end_in_which_all_fail_ends(tmp_path: Path) -> None:
+    oracle = GuidedOracle(max_trials=None, hyperparameters=rates())
+    assert len(run(oracle, tmp_path, lambda trial: {}, most=200)) == 100
+
+
 def test_without_optuna_it_goes_on_at_random_and_says_so_once(tmp_path: Path) -> None:
     code = """
 import sys, warnings
@@ -255,6 +374,7 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], complaint: str) -> N
         ("l2", ["l2", "l2_1", "kernel_l2", "weight_decay", "wd", "regularization"]),
         ("capacity", ["units", "units_3", "hidden_units", "num_layers", "filters", "depth"]),
         (None, ["batch_size", "activation", "optimizer", "color", "momentum"]),
+        (None, ["lr_decay", "lr_patience", "learning_rate_warmup", "lr_factor"]),
     ],
 )
 def test_roles_are_told_by_names(role: str | None, names: list[str]) -> None:
@@ -262,8 +382,21 @@ def test_roles_are_told_by_names(role: str | None, names: list[str]) -> None:
 
 
 def test_declared_roles_hold_and_those_not_in_the_space_are_passed_over() -> None:
-    assert resolve_roles({"l2": "decay", "dropout": ["a", "b"]}, ["decay", "a"]) == {"l2": ["decay"], "dropout": ["a"]}
-    assert resolve_roles({"lr": "rate"}, ["rate"]) == {"learning_rate": ["rate"]}
+    roles = resolve_roles({"l2": "decay", "dropout": ["a", "b"]}, ["decay", "a"])
+    assert roles == {"learning_rate": [], "dropout": ["a"], "l2": ["decay"], "capacity": []}
+    assert resolve_roles({"lr": "rate"}, ["rate"])["learning_rate"] == ["rate"]
+
+
+def test_roles_that_are_not_declared_are_told_by_names() -> None:
+    roles = resolve_roles({"l2": "lr_decay", "capacity": []}, ["lr_decay", "lr", "drop_rate", "units"])
+    assert roles == {"learning_rate": ["lr"], "dropout": ["drop_rate"], "l2": ["lr_decay"], "capacity": []}
+
+
+def test_a_declared_name_that_is_no_hyperparameter_is_told(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    drive(GuidedOracle(max_trials=3, roles={"l2": "drpout"}, hyperparameters=space()), tmp_path, 3)
+    told = [str(w.message) for w in recwarn if w.category is KregtoolsWarning]
+    assert len(told) == 1
+    assert "Received: 'drpout'; did you mean 'dropout'? Expected some of: l2, dropout, learning_rate." in told[0]
 
 
 def test_a_notch_goes_by_the_role_and_stays_in_the_range() -> None:
@@ -321,6 +454,23 @@ FLAT = [0.7, 0.5, 0.4, 0.35, 0.32, 0.31, 0.305, 0.302, 0.301, 0.300, 0.2999, 0.2
 def test_what_held_a_trial_back(found: Reading, verdict: str, speed: float, regularization: float) -> None:
     assert (found.verdict, found.speed, found.regularization) == (verdict, speed, regularization)
     assert found.reason
+
+
+def test_what_overfits_from_the_first_epoch_on_is_not_stuck() -> None:
+    found = reading([0.36, 0.37, 0.39, 0.42], gap=0.145, loss=[0.30, 0.12, 0.06, 0.03])
+    assert (found.verdict, found.speed, found.regularization) == ("hasty", -2, 1)
+    assert found.reason.startswith("the training loss falls and the validation loss does not; validation is 0.145")
+    slight = reading([0.36, 0.37, 0.39, 0.42], gap=0.03, loss=[0.37, 0.36, 0.36, 0.35])
+    assert (slight.speed, slight.regularization) == (-1, 1)
+
+
+@pytest.mark.parametrize(("name", "scale"), [("val_mae", 1.0), ("val_mae", 40.0), ("val_loss", 1.0)])
+def test_an_error_that_is_higher_in_validation_is_overfitting(name: str, scale: float) -> None:
+    train = [scale * v for v in (0.5, 0.3, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)]
+    validation = [scale * v for v in (0.5, 0.4, 0.33, 0.3, 0.29, 0.31, 0.33, 0.36)]
+    metrics = {"loss": train, "val_loss": validation, name.removeprefix("val_"): train, name: validation}
+    found = read({n: dict(enumerate(v)) for n, v in metrics.items()}, name, 7, "min")
+    assert (found.verdict, found.regularization) == ("overfit", 1)
 
 
 def test_what_a_trial_says_of_itself_is_taken() -> None:
