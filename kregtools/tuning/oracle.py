@@ -70,7 +70,8 @@ class GuidedOracle(keras_tuner.Oracle):
     the search did, those chosen next depend on whether it has ended.
 
     Args:
-        objective: String or `keras_tuner.Objective`. Defaults to `"val_accuracy"`.
+        objective: String or `keras_tuner.Objective`, or a list of them, whose sum is minimized: what is to be high
+            counts negative. Defaults to `"val_accuracy"`.
         max_trials: Integer, the most trials to run, or `None`. Defaults to `10`.
         seed: Integer, not negative; 0 is a seed like any other. Defaults to `0`.
         roles: Dictionary, the name or names of the hyperparameters that play the parts `"learning_rate"`,
@@ -97,7 +98,7 @@ class GuidedOracle(keras_tuner.Oracle):
 
     def __init__(
         self,
-        objective: str | keras_tuner.Objective = "val_accuracy",
+        objective: str | keras_tuner.Objective | list[Any] = "val_accuracy",
         max_trials: int | None = 10,
         seed: int = 0,
         *,

@@ -34,7 +34,7 @@ def tune(
     batch_size: int | None = None,
     seed: int = 0,
     directory: str | os.PathLike[str] | None = None,
-    objective: str | keras_tuner.Objective = "val_accuracy",
+    objective: str | keras_tuner.Objective | list[Any] = "val_accuracy",
     patience: int = 3,
     callbacks: Sequence[keras.callbacks.Callback | Callable[[], Any]] = (),
     workers: int = 1,
@@ -78,7 +78,8 @@ def tune(
         seed: Integer, not negative; 0 is a seed like any other. Defaults to `0`.
         directory: String or path, where the search is kept. Defaults to `None`, a temporary directory that goes
             with the result.
-        objective: String or `keras_tuner.Objective`, what to optimize. Defaults to `"val_accuracy"`.
+        objective: String or `keras_tuner.Objective`, what to optimize, or a list of them, whose sum is minimized: what
+            is to be high counts negative. Defaults to `"val_accuracy"`.
         patience: Integer, the epochs without a lower `val_loss` before a trial is stopped. Defaults to `3`.
         callbacks: Sequence of Keras callbacks for every trial. Each trial has a copy; a function in the place of a
             callback is called for each trial and makes one. Defaults to `()`.

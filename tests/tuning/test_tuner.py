@@ -206,7 +206,7 @@ def test_validation_need_not_be_in_every_epoch(tmp_path: Path) -> None:
 
 
 def test_several_objectives_are_one_sum() -> None:
-    objective: Any = [keras_tuner.Objective("val_loss", "min"), "val_accuracy"]
+    objective = [keras_tuner.Objective("val_loss", "min"), "val_accuracy"]
     row = search(objective=objective, trials=2).frame().iloc[0]
     assert row["multi_objective"] == pytest.approx(row["val_loss"] - row["val_accuracy"])
     with pytest.raises(ValueError, match=r"The search needs val_auc, which training does not report\. Available: "):
