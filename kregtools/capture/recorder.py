@@ -17,6 +17,7 @@ from kregtools.capture import data, reduce, sums
 from kregtools.capture.coverage import Coverage
 from kregtools.capture.facts import activation_name, ends_in_activation, is_relu
 from kregtools.capture.names import cells, layer_names, variable_names
+from kregtools.capture.places import is_tensor, named, paired
 
 Key = tuple[str, str, str]
 # Names to scalars, tuples of names to vectors.
@@ -127,7 +128,7 @@ class Recorder:
 
     def targets_given(self, model: keras.Model, y: Any, y_pred: Any) -> None:
         """The targets, and the outputs that they are for."""
-        for name, target, output in _paired(_by_output(model, y, y_pred), y_pred):
+        for name, target, output in paired(model, y, y_pred):
             self._tap_data(name, data.targets, target, output)
 
     def layer_called(self, layer: keras.Layer, outputs: Any) -> Any:
@@ -238,7 +239,7 @@ class Recorder:
     def _note_inputs(self, x: Any) -> None:
         if self.details and not self._inputs_seen:
             self._inputs_seen = True
-            for name, tensor in _named("input", x):
+            for name, tensor in named("input", x):
                 self._tap_data(name, data.inputs, tensor)
 
     def _note_loss(self, model: keras.Model, loss: Any, y: Any, y_pred: Any) -> None:
@@ -248,7 +249,7 @@ class Recorder:
         self._tap("", "loss", reduce.loss if self.details else sums.loss, loss)
         if self.details:
             self._tap("", "loss", reduce.penalty, *model.losses)
-            for name, output in _named("output", y_pred):
+            for name, output in named("output", y_pred):
                 self._tap_data(name, data.outputs, output)
             self.targets_given(model, y, y_pred)
 
@@ -314,7 +315,7 @@ class Recorder:
         return sorted(self.taps, key=lambda tap: order.get(tap.layer.split("#")[0], -1))
 
     def _reachable(self, tensor: Any) -> bool:
-        return _is_tensor(tensor) and self.reader.reachable(tensor)
+        return is_tensor(tensor) and self.reader.reachable(tensor)
 
 
 @dataclass(frozen=True)
@@ -349,27 +350,6 @@ class _OfGradient:
         return {**reduce.gradient(gradient), **reduce.magnitudes(gradient)} if self.details else sums.gradient(gradient)
 
 
-def _named(kind: str, structure: Any) -> list[tuple[str, Any]]:
-    """The tensors of a structure, named `kind` where there is one, else `kind:name` or `kind:index`."""
-    found = _by_path(structure)
-    if len(found) == 1:
-        return [(kind, *found.values())]
-    return [(":".join([kind, *path]), tensor) for path, tensor in found.items()]
-
-
-def _paired(y: Any, y_pred: Any) -> list[tuple[str, Any, Any]]:
-    """Targets with their outputs, which are at the same place of the two structures; not every output has one."""
-    targets, outputs = _by_path(y), _by_path(y_pred)
-    if len(targets) == 1 == len(outputs):
-        return [("target", *targets.values(), *outputs.values())]
-    return [(":".join(["target", *path]), target, outputs[path]) for path, target in targets.items() if path in outputs]
-
-
-def _by_path(structure: Any) -> dict[tuple[str, ...], Any]:
-    paths = tree.flatten_with_path(structure)
-    return {tuple(str(part) for part in path): tensor for path, tensor in paths if _is_tensor(tensor)}
-
-
 def _fitted(mask: Any, x: Any) -> Any:
     """The mask, or `None` or all true where the layer has handed on the one of an input of another length."""
     axes = len(mask.shape)
@@ -386,19 +366,8 @@ def _fitted(mask: Any, x: Any) -> Any:
     return ops.cond(fits, lambda: ops.cast(mask, "bool"), lambda: ops.ones(shape, "bool"))
 
 
-def _by_output(model: Any, y: Any, y_pred: Any) -> Any:
-    """Targets given by name, in the order of the outputs where those have no names."""
-    if isinstance(y, dict) and isinstance(y_pred, (list, tuple)):
-        return [y.get(name) for name in model.output_names]
-    return y
-
-
-def _is_tensor(value: Any) -> bool:
-    return ops.is_tensor(value) and not isinstance(value, keras.KerasTensor)
-
-
 def _is_float(value: Any) -> bool:
-    return _is_tensor(value) and "float" in keras.backend.standardize_dtype(value.dtype)
+    return is_tensor(value) and "float" in keras.backend.standardize_dtype(value.dtype)
 
 
 def _divided(gradient: Any, scale: Any) -> Any:
