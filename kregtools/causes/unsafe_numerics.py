@@ -117,7 +117,7 @@ def _in_data(record: Record) -> tuple[str, Remedy] | None:
     if not broken:
         return None
     return (
-        f"{counts[broken[0]]:.0f} values of the {broken[0]} that were looked at are NaN or infinite.",
+        f"Of the values of the {broken[0]} that were looked at, NaN or infinite: {counts[broken[0]]:.0f}.",
         Remedy(
             f"Drop the rows in which the {broken[0]} holds such values, or fill them in, with the mean of their "
             "feature for instance. The run should then stay finite.",

@@ -125,7 +125,7 @@ SOUND = {
 def test_above_four_fifths_what_holds_it_back_is_said(facts, series, said):
     scale = 2.5 if ("", "loss", "penalty") in series else 1.0
     high, low = ([1.1 * scale, scale, *[level * scale] * 3] for level in (0.9, 0.75))
-    assert f" No wonder: {said}" in shown("underfit", run(high, facts, series)).message
+    assert f" What may hold it back: {said}" in shown("underfit", run(high, facts, series)).message
     assert "labels are noise" in refusal("underfit", run(low, facts, series))
 
 
@@ -194,9 +194,9 @@ def test_what_is_needed():
 def test_a_hidden_layer_that_is_too_narrow_is_said():
     losses = [2.3, 1.9, 1.7, 1.65, 1.64, 1.64]
     one = shown("underfit", example(logs={"loss": losses}, facts=classifier(64, 1), series=labels(*[10] * 10)))
-    assert one.message.endswith("is below 60%. No wonder: hidden_1 has 1 unit for 10 classes.")
+    assert one.message.endswith("is below 60%. What may hold it back: hidden_1 has 1 unit for 10 classes.")
     three = shown("underfit", example(logs={"loss": losses}, facts=classifier(3, 64), series=labels(*[10] * 10)))
-    assert three.message.endswith(" No wonder: hidden_0 has 3 units for 10 classes.")
+    assert three.message.endswith(" What may hold it back: hidden_0 has 3 units for 10 classes.")
     wide = example(logs={"loss": losses}, facts=classifier(4, 64), series=labels(*[10] * 10))
     assert "between them the network is too small" in refusal("underfit", wide)
 
@@ -218,7 +218,7 @@ def two_outputs(first: str, second: str, loss: str = "mean_squared_error"):
 
 
 def test_an_activation_that_cannot_give_the_targets_is_said():
-    reason = " No wonder: the targets range from -3 to 3, and {} gives {}."
+    reason = " What may hold it back: the targets range from -3 to 3, and {} gives {}."
     assert shown("underfit", two_outputs("sigmoid", "linear")).message.endswith(reason.format("sigmoid", "0 to 1"))
     assert shown("underfit", two_outputs("linear", "relu")).message.endswith(reason.format("relu", "nothing below 0"))
     assert "labels are noise" in refusal("underfit", two_outputs("linear", "linear"))
