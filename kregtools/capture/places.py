@@ -17,13 +17,13 @@ def named(kind: str, structure: Any) -> list[tuple[str, Any]]:
 
 
 def paired(model: Any, y: Any, y_pred: Any) -> list[tuple[str, Any, Any]]:
-    """Targets, named, with their outputs: those at the same place of the two structures, or of the same name."""
+    """Targets, named, each with the output at the same place or of the same name, `None` where there is none."""
     if isinstance(y, dict) and isinstance(y_pred, (list, tuple)):
         y = [y.get(name) for name in model.output_names]
     targets, outputs = _by_path(y), _by_path(y_pred)
     if len(targets) == 1 == len(outputs):
         return [("target", *targets.values(), *outputs.values())]
-    return [(":".join(["target", *path]), target, outputs[path]) for path, target in targets.items() if path in outputs]
+    return [(":".join(["target", *path]), target, outputs.get(path)) for path, target in targets.items()]
 
 
 def is_tensor(value: Any) -> bool:

@@ -68,8 +68,8 @@ class Underfit(SymptomRule):
 
     Threshold: a share of the entropy of the labels (crossentropy) or of their variance (squared error), which makes
     it independent of the problem's scale; what soft targets and smoothed labels cost a perfect prediction is taken off
-    both. 95 % is that of a network that has learned nothing: sound networks stand at up to 93 % where the inputs tell
-    little of the targets (wine quality, credit). 60 % and 80 % are judgement: no paper gives them.
+    both. 95 % is that of a network that has learned nothing (`no_learning`): where the inputs tell little of the
+    targets, a sound network stands not far below. 60 % and 80 % are judgement: no paper gives them.
     """
 
     name = "underfit"

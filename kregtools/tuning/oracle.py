@@ -27,8 +27,8 @@ CLOSE = 0.05
 SAMPLES = 8
 BEST = 3
 FEWEST_TO_REPEAT = 12
-# Of what is tried once, the best is so in part by luck: a mean counts less twice its standard error. In simulated
-# searches of 9 and of 27 trials whose spread is a third to thrice the noise, no smaller multiple picks better ones.
+# Of what is tried once, the best is so in part by luck: a mean counts less twice its standard error, as is usual for a
+# lead that is to be more than chance.
 ERRORS = 2
 MOST_FAILED = 100
 WORST = 1e30  # the score of what diverged

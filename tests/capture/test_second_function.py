@@ -241,6 +241,21 @@ def test_targets_are_those_of_their_outputs(named):
     assert watching.record.tensors("count_2") == [("", name)] and not watching.record.tensors("count_3")
 
 
+class Boxes(keras.Model):
+    """Two targets for one output, which its loss takes apart."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return sum(ops.mean((y_pred - ops.reshape(each, (-1, 1))) ** 2) for each in y)
+
+
+def test_targets_without_an_output_of_their_own_are_recorded():
+    inputs = keras.Input((12,))
+    model, watching = compiled(Boxes(inputs, layers.Dense(1)(inputs))), monitor()
+    model.fit(X, (Y, 2 * Y), verbose=0, callbacks=[watching])
+    named = {tensor for _, tensor in watching.record.tensors("mean")}
+    assert {"target:0", "target:1"} <= named
+
+
 class Gated(layers.Layer):
     """Its activation is not the last that it does."""
 
