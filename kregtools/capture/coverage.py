@@ -58,7 +58,8 @@ class Coverage:
     def rows(self) -> list[dict[str, Any]]:
         """One row a layer, in forward order: name, class, what is watched, and the reason for what is not.
 
-        What failed of the model as a whole has a row of its own, whose layer is "".
+        Models in the model have a row where they have weights of their own. What failed of the model as a whole has a
+        row whose layer is "".
         """
         inner = cells(self._model)
         weights: dict[str, list[str]] = {}
@@ -66,11 +67,12 @@ class Coverage:
             weights.setdefault(layer, []).append(name)
         rows = [self._row("", self._model, self._reasons[""])] if "" in self._reasons else []
         for name, layer in named_layers(self._model):
-            if isinstance(layer, keras.Model):
+            own = weights.get(name, [])
+            if isinstance(layer, keras.Model) and not own:
                 continue
             watched = self._watched.get(name, [])
             reasons = [*self._reasons.get(name, []), *self._unwatched(name, layer, id(layer) in inner)]
-            missing = [weight for weight in weights.get(name, []) if weight not in watched]
+            missing = [weight for weight in own if weight not in watched]
             if missing and layer.trainable and not any("gradient reaches" in reason for reason in reasons):
                 reasons.append(f"no optimizer was seen that updates its {', '.join(missing)}")
             rows.append(self._row(name, layer, reasons))
@@ -83,7 +85,9 @@ class Coverage:
     def _unwatched(self, name: str, layer: keras.Layer, is_cell: bool) -> list[str]:
         watched = self._watched.get(name, [])
         reasons = []
-        if is_cell:
+        if isinstance(layer, keras.Model):
+            reasons.append("its activation: that of the layers in it is watched instead")
+        elif is_cell:
             reasons.append("its activation: it runs inside the loop of a recurrent layer")
         elif name not in self._called:
             reasons.append("it is not called in the training step")

@@ -108,6 +108,12 @@ def is_relu(layer: keras.Layer) -> bool:
     return activation_name(layer) in ("relu", "relu6")
 
 
+def unit_axis(layer: keras.Layer, axes: int) -> int:
+    """Along which of the axes of a layer's output its units lie: the channels of images may come before their rows."""
+    of_images = keras.config.image_data_format() if axes > 3 and not layer.weights else None
+    return 1 if getattr(layer, "data_format", of_images) == "channels_first" else -1
+
+
 # ---- layers
 
 

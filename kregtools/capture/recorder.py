@@ -15,7 +15,7 @@ from keras.src.backend.common.masking import get_keras_mask
 
 from kregtools.capture import data, reduce, sums
 from kregtools.capture.coverage import Coverage
-from kregtools.capture.facts import activation_name, ends_in_activation, is_relu
+from kregtools.capture.facts import activation_name, ends_in_activation, is_relu, unit_axis
 from kregtools.capture.names import cells, layer_names, variable_names
 from kregtools.capture.places import is_tensor, named, paired
 
@@ -204,33 +204,39 @@ class Recorder:
         return tree.pack_sequence_as(outputs, used) if changed else outputs
 
     def _note_output(self, layer: keras.Layer, name: str, called: str, tensor_name: str, tensor: Any) -> Any:
-        if not _is_float(tensor):
+        values = getattr(tensor, "flat_values", tensor)  # of a ragged tensor those that there are
+        if not _is_float(values):
             self.coverage.missed(name, "its output is not a floating-point tensor")
             return tensor
-        if not self._reachable(tensor):
+        if hasattr(values, "dense_shape"):
+            self.coverage.missed(name, "its output is a sparse tensor")
+            return tensor
+        if not self._reachable(values):
             self.coverage.missed(name, "it is called inside a loop, a branch or another transformation")
             return tensor
-        mask = get_keras_mask(tensor)
+        mask = get_keras_mask(values)
         mask = mask if mask is not None and self._reachable(mask) else None
-        rows = None if self.details or mask is not None else sums.enough_rows(tensor.shape)
-        how = self._of_activation(layer, tensor_name)
-        self._tap(called, tensor_name, how, tensor, mask, rows=rows, covers="activation")
+        rows = None if self.details or mask is not None else sums.enough_rows(values.shape)
+        how = self._of_activation(layer, tensor_name, len(values.shape))
+        self._tap(called, tensor_name, how, values, mask, rows=rows, covers="activation")
         if not self.details:
             return tensor
-        fused = getattr(tensor, "_keras_logits", None) is not None
+        fused = getattr(values, "_keras_logits", None) is not None
         self.coverage.expects_gradient(name, fused)
 
         def tell(gradient: Any) -> None:
             self._note_gradient(name, called, tensor_name, gradient)
 
-        return self.reader.follow(tensor, tell, layer)
+        followed = self.reader.follow(values, tell, layer)
+        return followed if values is tensor else tensor
 
-    def _of_activation(self, layer: keras.Layer, tensor: str) -> _OfActivation:
+    def _of_activation(self, layer: keras.Layer, tensor: str, axes: int) -> _OfActivation:
         if not ends_in_activation(layer):
             return _OfActivation(self.details, None, fires=False)
         kind = activation_name(layer)
         saturated = kind if kind in reduce.saturation else None
-        return _OfActivation(self.details, saturated, fires=tensor == "activation" and is_relu(layer))
+        fires = tensor == "activation" and is_relu(layer)
+        return _OfActivation(self.details, saturated, fires, unit_axis(layer, axes))
 
     def _note_gradient(self, name: str, called: str, tensor_name: str, gradient: Any) -> None:
         with self.noting_failure(name):
@@ -325,6 +331,7 @@ class _OfActivation:
     details: bool
     saturated: str | None
     fires: bool
+    unit_axis: int = -1
 
     def __call__(self, x: Any, mask: Any) -> Statistics:
         mask = None if mask is None else _fitted(mask, x)
@@ -332,8 +339,8 @@ class _OfActivation:
             found: Statistics = {**reduce.activation(x, self.saturated, mask), **reduce.magnitudes(x, mask)}
         else:
             found = sums.activation(x, self.saturated) if mask is None else reduce.activation(x, self.saturated, mask)
-        if self.fires and len(x.shape) > 1 and x.shape[-1]:
-            found[FIRING] = reduce.firing(x, mask)
+        if self.fires and len(x.shape) > 1 and x.shape[self.unit_axis]:
+            found[FIRING] = reduce.firing(x, mask, self.unit_axis)
             rows: Any = ops.shape(x)
             found["rows"] = rows[0]
         return found

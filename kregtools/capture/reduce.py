@@ -66,10 +66,11 @@ def activation(x: Any, saturated: str | None = None, mask: Any = None) -> dict[s
     return found
 
 
-def firing(x: Any, mask: Any = None) -> Any:
-    """Which units, along the last axis, are positive anywhere in the batch: booleans of shape `(units,)`."""
+def firing(x: Any, mask: Any = None, axis: int = -1) -> Any:
+    """Which units, along an axis, are positive anywhere in the batch: booleans of shape `(units,)`."""
     x = x if mask is None else _where(_along(mask, x), x, 0)
-    return ops.max(x, axis=tuple(range(len(x.shape) - 1))) > 0
+    axes = range(len(x.shape))
+    return ops.max(x, axis=tuple(each for each in axes if each != axes[axis])) > 0
 
 
 def gradient(g: Any) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """Train steps of the user's own, in the form of this backend."""
 
+import keras
+import numpy as np
 import pytest
 import steps_torch
 import torch
 from cases_settings import dense
 from cases_structure import compiled
+from keras import layers
 from twins import matrix, watched_as_plain
 from watched import Case, X, Y, differences, run
 
@@ -57,3 +60,26 @@ def test_a_compiled_step_is_watched_or_warned_of():
     watched.said = [message for message in watched.said if message not in told]
     assert not differences(watched, plain)
     assert monitor.record.samples or told
+
+
+def test_dead_channels_that_come_first():
+    bias = np.array([-100.0, 0.0, -100.0, 0.0, 0.0], "float32")
+    inputs = keras.Input((3, 6, 6))
+    images = np.abs(np.random.default_rng(0).normal(size=(32, 3, 6, 6))).astype("float32")
+
+    def build() -> keras.Model:
+        conv = layers.Conv2D(
+            5,
+            3,
+            activation="relu",
+            data_format="channels_first",
+            kernel_initializer="ones",
+            bias_initializer=keras.initializers.Constant(bias),
+            name="conv",
+        )
+        return compiled(keras.Model(inputs, layers.Dense(1)(layers.Flatten()(conv(inputs)))))
+
+    monitor = HealthMonitor(sample_every=1, verbose=0)
+    run(Case(build, lambda: {"x": images, "y": images[:, 0, 0, 0], "epochs": 1}), [monitor])
+    assert monitor.record.series("conv", "activation", "units")[0] == 5
+    assert monitor.record.series("conv", "activation", "dead_units")[0] == 2

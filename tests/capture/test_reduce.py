@@ -137,6 +137,12 @@ def test_firing(shape):
     assert keras.ops.convert_to_numpy(reduce.firing(tensor(x))).tolist() == (x > 0).any(axes).tolist()
 
 
+def test_firing_along_the_channels_that_come_first():
+    x = np.zeros((2, 3, 4, 4), "float32")
+    x[1, 2, 0, 3] = 1.0
+    assert keras.ops.convert_to_numpy(reduce.firing(tensor(x), axis=1)).tolist() == [False, False, True]
+
+
 def test_firing_under_a_mask():
     x, mask = np.zeros((2, 3, 4), "float32"), np.ones((2, 3), bool)
     x[0, 0, 1], x[1, 2, 3], mask[1, 2] = 1.0, np.nan, False
