@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from jax import numpy as jnp
 from jax.extend.core import get_opaque_trace_state  # pyright: ignore[reportMissingImports]
 from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
-from kregtools.capture.host import random_state_kept
+from kregtools.capture.host import random_state_kept, unheard
 from kregtools.capture.recorder import Layout, Reader, Recorder, Tap
 from kregtools.capture.sampler import Payload, Sample, Sampler, timed
 from kregtools.capture.taps import current, listening, replaced
@@ -53,6 +54,7 @@ class PureSampler(Sampler):
         self._model, self.details = model, details
         self._layouts: list[Layout] = []
         self._runs, self._traces, self._seconds = 0, 0, 0.0
+        self._signatures: set[Any] = set()
         self._compiled = model.jit_compile and not model.run_eagerly
         self._watch = jax.jit(self._watch_step) if self._compiled else self._watch_step
 
@@ -62,8 +64,9 @@ class PureSampler(Sampler):
         if not batches:
             return Sample(plain(state, iter(())), None)  # which raises what ends the epoch
         payload, why_not, traces = None, None, self._traces
+        self._trace_plain(plain, state, batches[0])
         try:
-            with random_state_kept():
+            with random_state_kept(), unheard():
                 payload, seconds = timed(self._look, state, batches[0])
         except NotWatchable as why:
             seconds, why_not = 0.0, str(why)
@@ -75,6 +78,17 @@ class PureSampler(Sampler):
         return Sample(result, payload, seconds if known else self._seconds, plain_seconds, traced, why_not=why_not)
 
     # ---- private
+
+    def _trace_plain(self, plain: Callable[..., Any], state: Any, batch: Any) -> None:
+        """Traces the model's own step before ours: what a trace makes for good is to come from its draws."""
+        signature = jax.tree.structure(batch), tuple((each.shape, each.dtype) for each in jax.tree.leaves(batch))
+        if signature in self._signatures or not inspect.isfunction(plain):
+            return
+        self._signatures.add(signature)
+        for own in inspect.getclosurevars(plain).nonlocals.values():
+            if hasattr(own, "trace"):
+                with contextlib.suppress(Exception):  # which the step itself will raise
+                    own.trace(state, batch)
 
     def _look(self, state: Any, batch: Any) -> Payload:
         self._runs += 1
