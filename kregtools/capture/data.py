@@ -6,6 +6,7 @@ Every name stands for one float32 scalar, a tuple of names for one vector. All t
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -49,7 +50,8 @@ def targets(y: Any, y_pred: Any = None) -> Statistics:
     - soft targets: `entropy`, their own, which no prediction can do without: the mean over rows, 0 for one-hot. For
       an output of width 1 it is that of a probability;
     - targets as wide as the output: `binary_entropy`, the mean over all values, each of them taken for a probability;
-    - an output of width 1: `deviation`, the mean distance from the median.
+    - an output of width 1: `deviation`, the mean distance from the median, and `huber` and `log_cosh`, the means of
+      these functions of it.
 
     Args:
         y: The targets; `None` where there are none.
@@ -116,8 +118,12 @@ def _of_one_column(values: Any) -> Statistics:
     some: Any = ops.sort(values[:MOST_SORTED])
     middle: Any = _shape(some)[0] // 2
     median: Any = ops.sum(some[middle : middle + 1])  # an empty batch has no middle, and must not end the step
+    distance: Any = ops.abs(values - median)
+    near = ops.minimum(distance, 1.0)
     return {
-        "deviation": ops.mean(ops.abs(values - median)),
+        "deviation": ops.mean(distance),
+        "huber": ops.mean(near * (distance - 0.5 * near)),
+        "log_cosh": ops.mean(distance + ops.softplus(-2.0 * distance) - math.log(2.0)),
         "entropy": _binary_entropy(_some(values)),
     }
 

@@ -26,6 +26,7 @@ from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.capacity import DIRECT, RANGES, out_of_reach
 from kregtools.symptoms.evidence import layer_facts, sources
+from kregtools.symptoms.probabilities import are_probabilities, logits_are_taken
 
 BROKEN = {("", "loss", "nonfinite"): [0, 1]}
 FAR = 10.0
@@ -62,12 +63,12 @@ class WrongOutputActivation(CauseRule):
     """The last activation does not fit.
 
     How it is told: softmax over one unit is always 1. A crossentropy of probabilities (`from_logits=False`) needs a
-    sigmoid or a softmax before it, one of logits (`from_logits=True`) neither; outputs that were seen to be
-    probabilities all the same are let pass. On TensorFlow Keras takes the logits from before the activation of the
-    last layer, so that there the second fault is one for other backends only. A softmax or a sigmoid that is a layer
-    by itself needs logits of any size before it, not what another activation has limited. Softmax cannot give several
-    labels a row. A regression's targets, and the -1 and 1 of a hinge loss, have to be within reach of the activation:
-    reported where they lie beyond it by more than half of their std.
+    sigmoid or a softmax before it, one of logits (`from_logits=True`) neither; whether outputs are probabilities is
+    seen from their sums, too, whatever layer made them so. On TensorFlow Keras takes the logits from before the
+    activation of the last layer, so that there the second fault is one for other backends only. A softmax or a sigmoid
+    that is a layer by itself needs logits of any size before it, not what another activation has limited. Softmax
+    cannot give several labels a row. A regression's targets, and the -1 and 1 of a hinge loss, have to be within reach
+    of the activation: reported where they lie beyond it by more than half of their std.
 
     What to do: sigmoid for two classes and for several labels a row, softmax for one of several classes, none for
     numbers. Or no activation and `from_logits=True`, which is the same and safer with half precision.
@@ -82,6 +83,7 @@ class WrongOutputActivation(CauseRule):
         example(series=BROKEN, facts=_facts("sparse_categorical_crossentropy", "relu", 10)),
         example(series=BROKEN, facts=_facts("categorical_crossentropy", "linear", 10)),
         example(series=BROKEN, facts=_facts("categorical_crossentropy", "softmax", 10, from_logits=True)),
+        example(series={**SHARES, **BROKEN}, facts=_facts("categorical_crossentropy", None, 10, from_logits=True)),
         example(series=_targets(0.0, 1.0, -3.0, 3.0), facts=_facts("mean_squared_error", "sigmoid", 1)),
         example(series=_targets(20.0, 5.0, 5.0, 50.0), facts=_facts("mean_squared_error", "tanh", 1)),
     )
@@ -122,12 +124,14 @@ def _fault(record: Record, head: Head) -> tuple[float, str] | None:
     entropy = loss in (*BINARY, *CATEGORICAL, *SPARSE)
     if activation == "softmax" and head.units == 1:
         return 0.98, "The output is a softmax over one unit, which is 1 whatever the input."
-    if entropy and head.from_logits and activation in ("softmax", "sigmoid"):
-        twice = f"{loss} with from_logits=True applies {activation} itself, and the output already went through it"
-        if _undone(record, head):
+    seen = head.from_logits and are_probabilities(record, head.output)
+    if entropy and head.from_logits and (seen or activation in ("softmax", "sigmoid")):
+        softmax = activation if activation in ("softmax", "sigmoid") else "softmax"
+        twice = f"{loss} with from_logits=True applies {softmax} itself, and the output already went through it"
+        if logits_are_taken(record, _output(record, head)):
             return 0.3, f"{twice}; on TensorFlow Keras takes the values from before it, on other backends it does not."
         return 0.9, f"{twice}."
-    if entropy and not head.from_logits and activation in NO_PROBABILITY and not _probabilities(record, head):
+    if entropy and not head.from_logits and activation in NO_PROBABILITY and not are_probabilities(record, head.output):
         return 0.95, f"{loss} takes probabilities, and the last activation is {activation}."
     if loss in BINARY and activation == "softmax" and head.kind == "multi_label":
         return 0.85, "Rows have several labels or none, and the outputs of a softmax sum to 1."
@@ -140,8 +144,7 @@ def _fault(record: Record, head: Head) -> tuple[float, str] | None:
 def _limited(record: Record, head: Head) -> tuple[float, str] | None:
     """Whether an activation limits what the softmax or the sigmoid of the output is given."""
     facts, fed_by = layer_facts(record), sources(record)
-    outputs = [output for output in record.facts.get("outputs") or [] if output.get("tensor") == head.output]
-    name = outputs[0].get("layer") if outputs and head.activation in ("softmax", "sigmoid") else None
+    name = _output(record, head).get("layer") if head.activation in ("softmax", "sigmoid") else None
     while name in facts and not facts[name].get("weights") and len(fed_by[name]) == 1:
         name = fed_by[name][0]
         activation = facts.get(name, {}).get("activation")
@@ -150,12 +153,9 @@ def _limited(record: Record, head: Head) -> tuple[float, str] | None:
     return None
 
 
-def _undone(record: Record, head: Head) -> bool:
-    """Whether Keras computes the loss from what the last layer had before its activation."""
-    outputs = [output for output in record.facts.get("outputs") or [] if output.get("tensor") == head.output]
-    last = layer_facts(record).get(outputs[0].get("layer") or "", {}) if outputs else {}
-    on_tensorflow = (record.facts.get("versions") or {}).get("backend") == "tensorflow"
-    return on_tensorflow and last.get("activation") == head.activation
+def _output(record: Record, head: Head) -> Mapping[str, Any]:
+    outputs = record.facts.get("outputs") or []
+    return next((output for output in outputs if output.get("tensor") == head.output), {})
 
 
 def _out_of_reach(head: Head) -> tuple[float, str] | None:
@@ -164,16 +164,6 @@ def _out_of_reach(head: Head) -> tuple[float, str] | None:
         return None
     low, high = RANGES[head.activation or ""]
     return 0.85 if low <= head.targets.mean <= high else 0.97, reason[0].upper() + reason[1:] + "."
-
-
-def _probabilities(record: Record, head: Head) -> bool:
-    """Whether the outputs were seen to be probabilities, by whatever layer made them so."""
-    low, high, sums, spread = (
-        record.series("", head.output, statistic) for statistic in ("min", "max", "sum_mean", "sum_std")
-    )
-    known = np.isfinite(sums) & np.isfinite(low)
-    close = (np.abs(sums - 1) < 1e-3) & (spread < 1e-3) & (low >= 0) & (high <= 1 + 1e-6)
-    return bool(known.any() and close[known].all())
 
 
 def _fitting(head: Head) -> tuple[int, str, str]:

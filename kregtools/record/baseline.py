@@ -29,7 +29,8 @@ def constant_loss(record: Record) -> float | None:
     - mean squared error: the variance of the targets, within columns where they are known;
     - mean absolute error: the mean distance from the median; it is recorded for outputs of width 1, a little too
       small for small batches, and follows from the mean for targets of two values;
-    - huber: half the variance, if no two targets are further apart than its delta;
+    - huber with a delta of 1 and log-cosh: those of the distance from the median, for outputs of width 1; huber of
+      another delta is half the variance, if no two targets are further apart;
     - poisson: m - m ln m for a mean m, where that is positive: a yardstick below zero measures nothing;
     - Kullback-Leibler divergence: the crossentropy less the targets' own entropy;
     - hinge and squared hinge: 2 min(p, 1 - p) and 4 p (1 - p) for a share p of positive targets.
@@ -108,9 +109,15 @@ def _absolute(record: Record, loss: Loss, targets: Targets) -> float | None:
 
 
 def _huber(record: Record, loss: Loss, targets: Targets) -> float | None:
+    if (loss.get("delta") or 1.0) == 1.0 and not math.isnan(targets.huber):
+        return targets.huber
     squared = _squared(record, loss, targets)
     near = targets.high - targets.low <= (loss.get("delta") or 1.0)
     return squared / 2 if near and squared is not None else None
+
+
+def _log_cosh(record: Record, loss: Loss, targets: Targets) -> float | None:
+    return None if math.isnan(targets.log_cosh) else targets.log_cosh
 
 
 def _poisson(record: Record, loss: Loss, targets: Targets) -> float | None:
@@ -142,6 +149,7 @@ CONSTANT: dict[str, Callable[[Record, Loss, Targets], float | None]] = {
     "mean_squared_error": _squared,
     "mean_absolute_error": _absolute,
     "huber": _huber,
+    "log_cosh": _log_cosh,
     "poisson": _poisson,
     "kl_divergence": _divergence,
     "hinge": _hinge,

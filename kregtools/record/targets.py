@@ -26,6 +26,8 @@ class Targets:
         entropy: The mean entropy of soft targets.
         binary_entropy: The same of targets that are a probability each.
         deviation: The mean distance from the median.
+        huber: The mean Huber loss of the median, with a delta of 1.
+        log_cosh: The mean logarithm of the hyperbolic cosine of the distance from the median.
         counts: How often each label occurs; for targets as wide as the output, the sum of each column.
         columns: The mean of each column; one value where the columns are not known.
     """
@@ -39,6 +41,7 @@ class Targets:
         self.variance = self._pooled(self._series("std") ** 2 + (means - self.mean) ** 2)
         self.low, self.high = _extreme(np.min, self._series("min")), _extreme(np.max, self._series("max"))
         self.entropy, self.deviation = self._pooled(self._series("entropy")), self._pooled(self._series("deviation"))
+        self.huber, self.log_cosh = self._pooled(self._series("huber")), self._pooled(self._series("log_cosh"))
         self.counts = self._label_counts()
         self.columns = self._column_means()
         wide = self._pooled(self._series("binary_entropy"))

@@ -13,11 +13,13 @@ from kregtools.symptoms.capacity import FEW_CLASSES, REGRESSION
 from kregtools.symptoms.comparison import accuracy, has_classes, majority_share
 from kregtools.symptoms.curves import penalty_unseen, require_seen_penalty, tail
 from kregtools.symptoms.evidence import data_loss, first_step, require_epochs
+from kregtools.symptoms.probabilities import are_probabilities, logits_are_taken
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
 from kregtools.symptoms.yardstick import require_unweighted, yardstick
 
 LOW = 0.5
 ROUNDING = 1e-3
+MOST_CLASSES = 1.05
 ONE_OF_SEVERAL = ("categorical_crossentropy", "categorical_focal_crossentropy")
 PROBABILITIES = (
     *ONE_OF_SEVERAL,
@@ -49,6 +51,22 @@ def _range(low: float, high: float) -> dict[tuple[str, str, str], list[float]]:
     return {("", "output", "min"): [low] * 4, ("", "output", "max"): [high] * 4}
 
 
+def _softmaxed(backend: str, activation: str | None) -> dict[str, Any]:
+    facts = _facts("categorical_crossentropy", 3, from_logits=True)
+    facts["outputs"][0].update(layer="last", activation=activation)
+    return {**facts, "versions": {"backend": backend}, "layers": [{"name": "last", "activation": activation}]}
+
+
+SUMS = {("", "output", name): [value] * 4 for name, value in {"sum_mean": 1.0, "sum_std": 0.0}.items()}
+
+
+def _hot(columns: float) -> dict[tuple[str, str, str], list[float]]:
+    """Targets of three columns of 0 and 1, a share of each being 1."""
+    counts = {f"count_{column}": 32 * columns for column in range(3)}
+    known = {"count": 96.0, "rows": 32.0, **counts, "mean": columns, "std": (columns * (1 - columns)) ** 0.5}
+    return {("", "target", name): [value] * 4 for name, value in {**known, "min": 0.0, "max": 1.0}.items()}
+
+
 def _numbers(low: float, high: float) -> dict[tuple[str, str, str], list[float]]:
     known = {"mean": (low + high) / 2, "std": 0.4 * (high - low), "min": low, "max": high, "integer_fraction": 1.0}
     return {("", "target", name): [value] * 4 for name, value in known.items()}
@@ -61,7 +79,8 @@ class LossMetricMismatch(SymptomRule):
     (what soft targets cost a perfect one is left out; a weighted loss is not judged), and the best accuracy, in
     training or validation, has won less than a tenth of what lies between the share of the most frequent class and 1.
     Whatever loss and accuracy are: a crossentropy of probabilities was given outputs outside 0 to 1, by more than
-    rounding, or a categorical crossentropy has a single unit. And, as a warning: an accuracy is asked for of one unit
+    rounding, one of logits was given rows that sum to 1, or a categorical crossentropy has a single unit, or targets
+    of several classes a row. And, as a warning: an accuracy is asked for of one unit
     that a squared or absolute error fits to class numbers, which are whole numbers in a range of 30 and go beyond 1.
 
     Why it matters: the loss is not computed from what the network puts out (Keras takes the logits from before a
@@ -86,6 +105,9 @@ class LossMetricMismatch(SymptomRule):
         example(logs=LEARNED, facts=_facts("categorical_crossentropy", 3), series=_range(-1.9, 0.9)),
         example(logs={"loss": [0.0, 0.0, 0.0]}, facts=_facts("categorical_crossentropy", 1)),
         example(logs=FITTED, facts=_facts("mean_squared_error", 1), series=_numbers(0.0, 2.0)),
+        example(logs=LEARNED, facts=_softmaxed("tensorflow", None), series={**_range(0.0, 1.0), **SUMS}),
+        example(logs=LEARNED, facts=_softmaxed("jax", "softmax"), series={**_range(0.0, 1.0), **SUMS}),
+        example(logs=LEARNED, facts=_facts("categorical_crossentropy", 3), series=_hot(0.5)),
     )
     HEALTHY: ClassVar = (
         example(
@@ -106,6 +128,9 @@ class LossMetricMismatch(SymptomRule):
         example(logs=LEARNED, facts=_facts("binary_crossentropy", 1), series=_range(0.0, 1.0)),
         example(logs=LEARNED, facts=_facts("binary_crossentropy", 1, from_logits=True), series=_range(-4.0, 4.0)),
         example(logs=LEARNED, facts=_facts("categorical_crossentropy", 3), series=_range(0.0, 7.0)),
+        example(logs=LEARNED, facts=_softmaxed("tensorflow", "softmax"), series={**_range(0.0, 1.0), **SUMS}),
+        example(logs=LEARNED, facts=_facts("categorical_crossentropy", 3), series=_hot(1 / 3)),
+        example(logs=LEARNED, facts=_facts("binary_crossentropy", 3), series=_hot(0.5)),
     )
 
     def check(self, record: Record) -> Symptom | None:
@@ -150,9 +175,15 @@ class LossMetricMismatch(SymptomRule):
         if name in ONE_OF_SEVERAL and (output.get("shape") or [None])[-1] == 1:
             message = f"The {name} of a single unit is the same whatever the network puts out."
             return Symptom(self.name, "critical", message, (), None, {"units": 1.0, "threshold": 2.0})
+        if name in ONE_OF_SEVERAL and (classes := _classes_a_row(record, output)) > MOST_CLASSES:
+            message = f"The targets name {classes:.2g} classes a row, and {name} is made for exactly one."
+            return Symptom(self.name, "critical", message, (), None, {"classes": classes, "threshold": MOST_CLASSES})
+        tensor = output.get("tensor") or "output"
+        if loss.get("from_logits") and are_probabilities(record, tensor) and not logits_are_taken(record, output):
+            message = f"The outputs are probabilities, and {name} with from_logits=True makes such of them once more."
+            return Symptom(self.name, "critical", message, (), None, {"row_sum": 1.0})
         if name not in PROBABILITIES or loss.get("from_logits"):
             return None
-        tensor = output.get("tensor") or "output"
         low, high = (record.series("", tensor, extreme) for extreme in ("min", "max"))
         # A crossentropy of several classes divides by their sum, so that only what is below 0 is lost on it.
         outside = (low < -ROUNDING) | ((high > 1 + ROUNDING) & (name not in ONE_OF_SEVERAL))
@@ -198,6 +229,13 @@ def _output(record: Record, loss: Mapping[str, Any]) -> Mapping[str, Any]:
     outputs = record.facts.get("outputs") or []
     same = [output for output in outputs if loss.get("target") and output.get("target") == loss["target"]]
     return same[0] if same else outputs[0] if len(outputs) == 1 else {}
+
+
+def _classes_a_row(record: Record, output: Mapping[str, Any]) -> float:
+    """How many of the columns of the targets are 1 in a row; 0 where they are not all 0 or 1."""
+    targets = Targets(record, output.get("target") or "target")
+    hot = targets.as_wide_as_output and targets.shares is not None and (targets.low, targets.high) == (0.0, 1.0)
+    return float(targets.columns.sum()) if hot else 0.0
 
 
 def _width(record: Record) -> int | None:

@@ -78,7 +78,7 @@ class NegativeLoss(SymptomRule):
         values = sampled if len(sampled) else self._reported(record)
         if not (values < LEAST).any():
             return None
-        if not losses or not all(_never_negative(loss) for loss in losses):
+        if not losses or not all(never_negative(loss) for loss in losses):
             raise CannotCheckError("the loss is negative, and whether it may be is not known of a loss of this name")
         lowest, index = float(np.nanmin(values)), int(np.argmax(values < LEAST))
         step = record.steps[index] if len(sampled) else record.logs[index % len(record.logs)]["step"]
@@ -102,6 +102,6 @@ class NegativeLoss(SymptomRule):
         return logged if plain and not regularized else np.empty(0)
 
 
-def _never_negative(loss: dict[str, Any]) -> bool:
+def never_negative(loss: dict[str, Any]) -> bool:
     weight = loss.get("weight", 1.0)
     return loss.get("name") in NEVER_NEGATIVE and weight is not None and weight >= 0

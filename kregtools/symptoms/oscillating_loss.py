@@ -22,8 +22,9 @@ class OscillatingLoss(SymptomRule):
     """The training loss goes up and down from epoch to epoch.
 
     How it is detected: the training loss rises in at least 30 % of the epochs, and turns in as many, three times at
-    least. Changes smaller than 5 % of what the best constant prediction costs, or of the run's median loss if that is
-    more, do not count. A single spike does not count, and neither does a learning rate that restarts now and then.
+    least. Changes smaller than 5 % of what the best constant prediction costs (of the first epoch's loss, where that
+    is not known), or of the run's median loss if that is more, do not count. A single spike does not count, and neither
+    does a learning rate that restarts now and then.
 
     Why it matters: the steps jump across the minimum instead of going down into it; where the run ends is chance.
 
@@ -41,6 +42,7 @@ class OscillatingLoss(SymptomRule):
     HEALTHY: ClassVar = (
         example(logs={"loss": [0.69, 0.45, 0.30, 0.24, 0.25, 0.24, 0.25, 0.24]}, facts=BINARY),
         example(logs={"loss": [0.69, 0.45, 0.30, 0.66, 0.30, 0.24, 0.20, 0.18, 0.15, 0.14]}, facts=BINARY),
+        example(logs={"loss": [0.69, 0.2, 0.06, 0.03, 0.05, 0.03, 0.06, 0.04, 0.02, 0.04]}),
         example(logs={"loss": [0.01, 0.002, 0.012, 0.001, 0.009, 0.002, 0.014, 0.001]}, facts=BINARY),
         example(logs={"loss": [0.6, 0.4, 0.3, 0.25, 0.5, 0.35, 0.25, 0.2, 0.4, 0.28, 0.2, 0.17]}, facts=BINARY),
     )
@@ -50,7 +52,7 @@ class OscillatingLoss(SymptomRule):
         losses = data_loss(record)
         if not np.isfinite(losses).all():
             return None
-        scale = max(constant_loss(record) or 0.0, float(np.median(np.abs(losses))))
+        scale = max(constant_loss(record) or abs(losses[0]), float(np.median(np.abs(losses))))
         count, epochs = turns(losses, SWING * scale), len(losses)
         changes = np.diff(losses)
         rises = (changes > SWING * scale).mean()

@@ -11,6 +11,7 @@ from kregtools.record import Record, example
 from kregtools.symptoms.comparison import mismatch
 from kregtools.symptoms.curves import jumps, penalty_unseen, trend
 from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
+from kregtools.symptoms.negative_loss import never_negative
 from kregtools.symptoms.symptom import Symptom, SymptomRule
 from kregtools.symptoms.yardstick import yardstick
 
@@ -47,8 +48,9 @@ class Overfit(SymptomRule):
     the best constant prediction, where that is known. A validation loss that jumps is told by its size: the rise is
     more than 3.5 times what it falls by in between, or it drifts upwards over ten epochs or more (rank correlation with
     time above 0.5). One that is far above the training loss from the first epoch on, and never fell by a tenth and
-    below the constant's, is another symptom, `train_val_mismatch`; one below 5 % of the constant's does no harm. The
-    onset is the epoch with the lowest validation loss: what comes after it was learned by heart.
+    below the constant's, is another symptom, `train_val_mismatch`; one below 5 % of the constant's does no harm. Where
+    losses may be negative, and are, shares are of what the training loss fell by. The onset is the epoch with the
+    lowest validation loss: what comes after it was learned by heart.
 
     Why it matters: every epoch after the onset makes the network worse on data it has not seen.
 
@@ -82,6 +84,12 @@ class Overfit(SymptomRule):
         example(logs=NOISY_LABELS),
         example(
             logs={
+                "loss": [1.4, 0.2, -0.5, -0.9, -1.2, -1.4, -1.6, -1.7],
+                "val_loss": [0.6, -0.3, -0.8, -0.6, 0.2, 1.5, 3.1, 5.2],
+            }
+        ),
+        example(
+            logs={
                 "loss": [0.42, 0.20, 0.12, 0.08, 0.05, 0.03, 0.02, 0.015],
                 "val_loss": [0.66, 0.50, 0.55, 0.63, 0.72, 0.80, 0.88, 0.95],
             },
@@ -101,6 +109,12 @@ class Overfit(SymptomRule):
             facts=BINARY,
         ),
         example(logs={"loss": [0.6, 0.4, 0.3, 0.25], "val_loss": [0.5, 0.4, 0.33, 0.31]}),
+        example(
+            logs={
+                "loss": [1.4, 0.2, -0.5, -0.9, -1.0, -1.05, -1.07, -1.08],
+                "val_loss": [0.6, -0.3, -0.7, -0.9, -0.95, -0.93, -0.96, -0.91],
+            }
+        ),
         example(logs={"loss": [0.6, 0.4, 0.3, 0.25], "val_loss": [0.5, 0.33, 0.31, 0.32]}),
         example(logs={"loss": [0.6, 0.7, 0.9, 1.5], "val_loss": [0.6, 0.8, 1.0, 1.6]}),
         example(logs={**NOISY_LABELS, "val_accuracy": [0.92] * 16, "val_loss": [0.7, *[0.6] * 10, *[0.64] * 5]}),
@@ -115,6 +129,8 @@ class Overfit(SymptomRule):
         validation = validation_loss(record)
         require_epochs(record)
         training, known = record.log("loss"), np.flatnonzero(np.isfinite(validation))
+        zero = _zero(record, training, validation)
+        training, validation = training - zero, validation - zero
         onset = int(known[np.argmin(validation[known])])
         tail = known[-max(2, math.ceil(0.05 * len(known))) :]
         end, lowest = float(validation[tail].mean()), float(validation[onset])
@@ -132,19 +148,34 @@ class Overfit(SymptomRule):
         return Symptom(
             self.name,
             "warning",
-            f"The validation loss is lowest in epoch {epoch} ({lowest:.3g}) and has risen by {rise:.0%} since, while "
-            f"the training loss fell from {training[onset]:.3g} to {trained:.3g}" + _metric_gap(record) + ".",
+            f"The validation loss is lowest in epoch {epoch} ({lowest + zero:.3g}) and has risen by "
+            + (f"{end - lowest:.3g}" if zero else f"{rise:.0%}")
+            + f" since, while the training loss fell from {training[onset] + zero:.3g} to {trained + zero:.3g}"
+            + _metric_gap(record)
+            + ".",
             (),
             int(record.logs[onset]["step"]),
             {
                 "onset_epoch": float(epoch),
-                "lowest_val_loss": lowest,
-                "final_val_loss": end,
+                "lowest_val_loss": lowest + zero,
+                "final_val_loss": end + zero,
                 "rise": rise,
                 "threshold": RISE - 1,
                 **_gaps(record),
             },
         )
+
+
+def _zero(record: Record, training: np.ndarray, validation: np.ndarray) -> float:
+    """Where losses are counted from: as far below the lowest one as the training loss has fallen, if that is negative.
+
+    The likelihood of a density has no bound, so that a share of the loss says nothing.
+    """
+    if any(never_negative(loss) for loss in record.facts.get("losses") or []):
+        return 0.0
+    both = np.concatenate([training, validation])
+    least, seen = float(both[np.isfinite(both)].min()), training[np.isfinite(training)]
+    return least - float(np.ptp(seen)) if least < 0 and len(seen) else 0.0
 
 
 def _rose(losses: np.ndarray, onset: int, end: float, confirmed: bool) -> bool:

@@ -117,8 +117,12 @@ def test_soft_targets_have_an_entropy_of_their_own():
 def test_numbers_for_an_output_of_width_one(shape, output):
     y = RNG.lognormal(size=shape)
     found = measured(data.targets, y, np.zeros(output, "float32"))
-    assert found.keys() == COMMON | {"integer_fraction", "deviation", "entropy"}
-    assert found["deviation"] == pytest.approx(np.abs(y - np.median(y)).mean(), rel=1e-5)
+    distance = np.abs(y - np.median(y))
+    assert found.keys() == COMMON | {"integer_fraction", "deviation", "huber", "log_cosh", "entropy"}
+    assert found["deviation"] == pytest.approx(distance.mean(), rel=1e-5)
+    huber = np.where(distance < 1, distance**2 / 2, distance - 0.5)
+    assert found["huber"] == pytest.approx(huber.mean(), rel=1e-5)
+    assert found["log_cosh"] == pytest.approx(np.log(np.cosh(distance)).mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize("shape, output", [((8, 3), (8, 4)), ((8, 3), (8,)), ((8, 2, 2), (8, 4)), ((), (8, 3))])

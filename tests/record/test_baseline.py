@@ -58,7 +58,10 @@ def statistics(y: np.ndarray, batch: int = 40) -> dict[str, list[float]]:
         "count": [part.size for part in batches],
     }
     if y.shape[1] == 1:
-        found["deviation"] = [np.abs(part - np.median(part)).mean() for part in batches]
+        distances = [np.abs(part - np.median(part)) for part in batches]
+        found["deviation"] = [distance.mean() for distance in distances]
+        found["huber"] = [huber(distance, 0.0, 1.0) for distance in distances]
+        found["log_cosh"] = [log_cosh(distance, 0.0) for distance in distances]
         return found
     found["rows"] = [len(part) for part in batches]
     found["entropy"] = [-(part * np.log(part)).sum(axis=1).mean() for part in positive]
@@ -108,6 +111,10 @@ def huber(y, c, delta):
     return np.where(error <= delta, error**2 / 2, delta * error - delta**2 / 2).mean()
 
 
+def log_cosh(y, c):
+    return np.log(np.cosh(y - c)).mean()
+
+
 ONE_HOT = np.eye(4)[RNG.choice(4, p=[0.6, 0.2, 0.15, 0.05], size=410)]
 SOFT = RNG.dirichlet([3.0, 1.0, 0.5], size=410)
 BITS = (RNG.random((410, 3)) < [0.1, 0.5, 0.8]).astype(float)
@@ -155,6 +162,21 @@ FOUND = {
 def test_no_constant_costs_less(loss, y, settings, cost):
     found = lowest(lambda constant: cost(y, constant), np.zeros(y.shape[1]))
     assert constant_loss(recorded(loss, y, **settings)) == pytest.approx(found, rel=1e-4)
+
+
+@pytest.mark.parametrize("loss, cost", [("huber", lambda y, c: huber(y, c, 1.0)), ("log_cosh", log_cosh)])
+def test_a_loss_between_squared_and_absolute_error_is_that_of_the_median(loss, cost):
+    for y in (RNG.lognormal(size=(4000, 1)), NUMBER):
+        least = lowest(lambda constant, y=y: cost(y, constant), np.array([np.median(y)]))
+        assert constant_loss(recorded(loss, y)) == pytest.approx(least, rel=0.1)
+    assert constant_loss(recorded(loss, NUMBERS)) is None
+
+
+def test_far_from_the_median_huber_and_log_cosh_are_absolute_errors():
+    y = 100 * RNG.normal(size=(400, 1))
+    absolute = constant_loss(recorded("mean_absolute_error", y))
+    assert constant_loss(recorded("huber", y)) == pytest.approx(absolute - 0.5, abs=0.02)
+    assert constant_loss(recorded("log_cosh", y)) == pytest.approx(absolute - np.log(2), abs=0.02)
 
 
 def test_absolute_error_of_numbers_is_that_from_the_median():

@@ -73,7 +73,17 @@ def test_what_is_needed():
     assert seen("dead_relu", example(series={("dense", "kernel", "gradient_rms"): [0.1]})) is None
 
 
-@pytest.mark.parametrize("end, found", [(0.51, True), (0.49, False)])
-def test_a_network_that_learned_has_units_enough(end, found):
-    logs = {"loss": [1.0, 0.8, end]}
+@pytest.mark.parametrize(
+    "losses, found",
+    [
+        ([1.0, 0.81, 0.81], True),
+        ([1.0, 0.79, 0.79], False),
+        ([1.0, 0.93, 0.88], False),
+        ([1.0, 0.93, 0.92], True),
+        ([0.85], True),
+        ([1.0, NAN, 0.7], True),
+    ],
+)
+def test_a_network_that_learns_has_units_enough(losses, found):
+    logs = {"loss": losses}
     assert bool(seen("dead_relu", example(logs=logs, facts=SQUARED, series={**targets(2), **off(32, 40)}))) == found

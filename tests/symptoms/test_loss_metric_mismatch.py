@@ -209,3 +209,53 @@ def test_two_numbers_are_two_classes():
     series = targets(mean=3.0, std=1.0, min=2.0, max=4.0, integer_fraction=1.0)
     logs = {"loss": [0.6, 0.1, 0.1], "accuracy": [0.5] * 3}
     assert seen("loss_metric_mismatch", example(logs=logs, facts=compiled("mean_squared_error"), series=series)) is None
+
+
+WELL = {"loss": [0.6, 0.4, 0.3], "accuracy": [0.7, 0.9, 0.98]}
+
+
+def softmaxed(backend="tensorflow", activation=None, sums=1.0, **settings):
+    facts = compiled("categorical_crossentropy", 3)
+    facts["losses"][0].update({"from_logits": True, **settings})
+    facts["outputs"][0].update(layer="last", activation=activation)
+    facts |= {"versions": {"backend": backend}, "layers": [{"name": "last", "activation": activation}]}
+    known = {"min": 0.0, "max": 1.0, "sum_mean": sums, "sum_std": 0.0}
+    series = {("", "output", name): [value] * 2 for name, value in known.items()}
+    return example(logs=WELL, facts=facts, series=series)
+
+
+def test_what_is_said_of_a_second_softmax():
+    symptom = shown("loss_metric_mismatch", softmaxed())
+    assert symptom.severity == "critical"
+    assert symptom.message == (
+        "The outputs are probabilities, and categorical_crossentropy with from_logits=True makes such of them once "
+        "more."
+    )
+
+
+@pytest.mark.parametrize(
+    "settings, found",
+    [
+        ({"sums": 0.9}, False),
+        ({"from_logits": False}, False),
+        ({"activation": "softmax"}, False),
+        ({"activation": "softmax", "backend": "torch"}, True),
+    ],
+)
+def test_a_softmax_of_keras_own_is_taken_off_on_tensorflow(settings, found):
+    assert bool(seen("loss_metric_mismatch", softmaxed(**settings))) == found
+
+
+def hot(share, low=0.0):
+    counts = {f"count_{column}": 32 * share for column in range(3)}
+    spread = (share - low) * (1 - share)
+    known = {"count": 96.0, "rows": 32.0, **counts, "mean": share, "std": spread**0.5, "min": low, "max": 1.0}
+    series = {("", "target", name): [value] * 2 for name, value in known.items()}
+    return example(logs=WELL, facts=compiled("categorical_crossentropy", 3), series=series)
+
+
+def test_what_is_said_of_several_classes_a_row():
+    assert shown("loss_metric_mismatch", hot(0.5)).message == (
+        "The targets name 1.5 classes a row, and categorical_crossentropy is made for exactly one."
+    )
+    assert seen("loss_metric_mismatch", hot(0.34)) is None

@@ -92,3 +92,33 @@ def test_masked_inputs_leave_the_yardstick_unknown():
 
 def test_what_is_needed():
     assert "best constant prediction is not known" in refusal("no_learning", example(logs={"loss": [1.0] * 3}))
+
+
+def at_rest(**changes):
+    """Of a run with weighted classes, nothing of which moves."""
+    coin = {"mean": 0.25, "std": 0.1875**0.5, "min": 0.0, "max": 1.0}
+    logs = {"loss": [2.0, 1.99, 1.98], "accuracy": [0.7, 0.74, 0.75], **changes.pop("logs", {})}
+    facts = {"losses": [{"name": "binary_crossentropy"}], "weighted": True, **changes}
+    return example(logs=logs, facts=facts, series={("", "target", name): [value] * 30 for name, value in coin.items()})
+
+
+def test_what_is_said_of_a_weighted_loss_that_stays_where_it_was():
+    symptom = shown("no_learning", at_rest())
+    assert symptom.severity == "critical"
+    assert symptom.message == (
+        "The loss stays at 2, within 1.0%, and the accuracy is at best 75.0%, where always naming the most frequent "
+        "class has 75.0%; something would have been learned if the loss had changed by more than 2%."
+    )
+
+
+@pytest.mark.parametrize(
+    "logs",
+    [{"loss": [2.0, 1.97, 1.95]}, {"loss": [2.0, NAN, 2.0]}, {"accuracy": [NAN] * 3}],
+    ids=["moves", "has a gap", "no accuracy"],
+)
+def test_other_weighted_losses_are_refused(logs):
+    assert "is weighted" in refusal("no_learning", at_rest(logs=logs))
+
+
+def test_an_accuracy_above_the_most_frequent_class_is_learning():
+    assert seen("no_learning", at_rest(logs={"accuracy": [0.7, 0.8, 0.85]})) is None

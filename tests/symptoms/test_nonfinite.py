@@ -45,6 +45,19 @@ def test_it_is_found_wherever_it_is(tensor, statistic, said):
     assert seen("nonfinite", example(series={("dense", tensor, statistic): [NAN, 0]})) is None
 
 
+def test_what_is_stopped_on_its_way_is_no_fault_until_the_loss_shows_it():
+    series = {
+        ("scores", "activation", "nonfinite"): [9, 9, 9],
+        ("", "input", "nonfinite"): [4, 4, 4],
+        ("scores", "activation", "gradient_nonfinite"): [2, 2, 2],
+        ("top", "kernel", "gradient_nonfinite"): [0, 0, 0],
+        ("", "loss", "nonfinite"): [0, 0, 0],
+    }
+    assert seen("nonfinite", example(series=series)) is None
+    symptom = shown("nonfinite", example(series={**series, ("", "loss", "nonfinite"): [0, 0, 1]}))
+    assert symptom.first_step == 2 and symptom.layers == ("scores",)
+
+
 def test_the_step_is_the_sampled_one():
     record = Record()
     for step, count in ((0, 0), (40, 0), (90, 2)):

@@ -229,6 +229,20 @@ def test_another_symptom_is_not_told_twice():
     assert shown("train_val_mismatch", example(logs=logs))
 
 
+def test_a_negative_loss_is_judged_by_what_the_training_loss_fell():
+    training = [1.0, 0.0, -0.5, -0.8, -0.9, -1.0]
+    logs = {"loss": training, "val_loss": [0.8, 0.1, -0.3, -0.1, 0.2, 0.5]}
+    symptom = shown("overfit", example(logs=logs))
+    assert symptom.message == (
+        "The validation loss is lowest in epoch 3 (-0.3) and has risen by 0.65 since, while the training loss fell "
+        "from -0.5 to -0.95."
+    )
+    assert symptom.evidence["lowest_val_loss"] == pytest.approx(-0.3) and symptom.evidence["onset_epoch"] == 3
+    nearly = {"loss": training, "val_loss": [0.8, 0.1, -0.5, -0.45, -0.4, -0.38]}
+    assert seen("overfit", example(logs=nearly)) is None
+    assert seen("overfit", example(logs=logs, facts={"losses": [{"name": "mean_squared_error"}]})) is None
+
+
 def test_a_loss_that_may_be_negative_is_not_judged_by_shares():
     assert seen("overfit", example(logs={"loss": FALLING, "val_loss": [-1.0, -2.0, -1.5, -1.2, -1.1, -1.0]})) is None
 
