@@ -199,7 +199,7 @@ def _scale(record: Record) -> tuple[float, list[str], str] | None:
 def _blown(record: Record) -> tuple[float, list[str], str] | None:
     """Whether a hidden layer makes its input much larger before the first update."""
     names, stds = sizes(record, "std")
-    known = [record.series("", name, "rms")[:1] for layer, name in record.tensors("rms") if layer == ""]
+    known = [record.series("", name, "rms")[:1] for _, name in record.tensors("rms") if name.startswith("input")]
     inputs = max((float(size[0]) for size in known if len(size) and np.isfinite(size[0])), default=math.nan)
     if not len(stds) or math.isnan(inputs):
         return None

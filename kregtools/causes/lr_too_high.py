@@ -33,7 +33,8 @@ class LrTooHigh(CauseRule):
     How it is told: a step changes a kernel by more than a tenth of its norm, at or before the first symptom. A
     healthy step changes it by about a thousandth (CS231n, "Babysitting the learning process"). A kernel that starts
     at zero is not looked at, as its first steps are all there is of it. Where steps were not measured, by a learning
-    rate above 50 times the optimizer's default.
+    rate above 50 times the optimizer's default. Momentum m adds up 1 / (1 - m) gradients: above 0.99 a rate is taken
+    for as many times as large as that is more than the ten of a momentum of 0.9.
 
     What to do: lower the learning rate by as much as the ratio is too large; `global_clipnorm=1.0` bounds single
     steps without slowing the others.
@@ -53,6 +54,11 @@ class LrTooHigh(CauseRule):
             facts=SGD,
         ),
         example(logs=FLAT, facts={**TEN, "optimizer": {"class": "Adam", "learning_rate": 0.1}}),
+        example(
+            logs=FLAT,
+            series={("dense", "kernel", "update_ratio"): [0.02, 0.05, 0.04]},
+            facts={**TEN, "optimizer": {"class": "SGD", "learning_rate": 0.1, "momentum": 0.999}},
+        ),
     )
     HEALTHY: ClassVar = (
         example(
@@ -72,6 +78,11 @@ class LrTooHigh(CauseRule):
         ),
         example(logs=FLAT, facts={**TEN, "optimizer": {"class": "Adam", "learning_rate": 0.04}}),
         example(logs=FLAT, facts={**TEN, "optimizer": {"class": "Adadelta", "learning_rate": 1.0}}),
+        example(
+            logs=FLAT,
+            series={("dense", "kernel", "update_ratio"): [0.02, 0.05, 0.04]},
+            facts={**TEN, "optimizer": {"class": "SGD", "learning_rate": 0.001, "momentum": 0.999}},
+        ),
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
@@ -84,7 +95,7 @@ class LrTooHigh(CauseRule):
         ratio = largest(before)
         learning_rate = optimizer(record).get("learning_rate")
         if not ratio > LARGE_UPDATE or (learning_rate or 0.0) < 0:
-            return None
+            return self._by_rate(record, symptoms) if _summed(record) > 1 else None
         first = largest(ratios[np.argmax(np.nanmax(np.nan_to_num(ratios), axis=1) > LARGE_UPDATE)])
         layer = layers[int(np.nanargmax(np.nanmax(np.nan_to_num(before), axis=0)))]
         lower = _lower(learning_rate, first)
@@ -102,21 +113,33 @@ class LrTooHigh(CauseRule):
         )
 
     def _by_rate(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        """Steps that were not measured, told by the learning rate."""
+        """Steps that were not measured, or that momentum adds up, told by the learning rate."""
         rate, name = optimizer(record).get("learning_rate") or 0.0, optimizer(record).get("class")
-        if name not in COMPARABLE or not rate > TIMES * usual_rate(record):
+        lower, times = usual_rate(record), _summed(record)
+        if name not in COMPARABLE or not rate * times > TIMES * lower:
             return None
-        lower = usual_rate(record)
+        reason = f"The learning rate is {rate:.3g}; the default of {name} is {lower:g}."
+        what, settings = f"Lower the learning rate from {rate:.3g} to {lower:g}", {"learning_rate": lower}
+        if times > 1:
+            momentum = optimizer(record)["momentum"]
+            reason += f" A momentum of {momentum:g} adds up {1 / (1 - momentum):.0f} gradients, where 10 are usual."
+            what, settings = f"{what} and the momentum to 0.9", {**settings, "momentum": 0.9}
         return self.found(
             symptoms,
-            min(0.75, 0.5 + 0.1 * math.log10(rate / (TIMES * lower))),
-            f"The learning rate is {rate:.3g}; the default of {name} is {lower:g}.",
+            min(0.75, 0.5 + 0.1 * math.log10(rate * times / (TIMES * lower))),
+            reason,
             Remedy(
-                f"Lower the learning rate from {rate:.3g} to {lower:g}. The loss should then fall from the first epoch "
-                "on; if it falls smoothly but slowly, go back up by a factor of 3.",
-                compile_with(record, learning_rate=lower),
+                f"{what}. The loss should then fall from the first epoch on; if it falls smoothly but slowly, go back "
+                "up by a factor of 3.",
+                compile_with(record, **settings),
             ),
         )
+
+
+def _summed(record: Record) -> float:
+    """How many times as many gradients as usual the momentum adds up, where that is far more."""
+    momentum = optimizer(record).get("momentum") or 0.0
+    return 0.1 / (1 - momentum) if optimizer(record).get("class") == "SGD" and 0.99 < momentum < 1 else 1.0
 
 
 def _lower(learning_rate: float | None, ratio: float) -> float:

@@ -44,10 +44,11 @@ def typical_update(record: Record) -> float:
 
 def decays(record: Record) -> bool:
     """Whether a schedule lowers the learning rate, or something else lowered it to less than half."""
-    rates = record.log("learning_rate")
+    rates, schedule = record.log("learning_rate"), optimizer(record).get("schedule") or {}
     rates = rates[np.isfinite(rates)]
     lowered = len(rates) > 0 and rates[-1] < 0.5 * rates.max()
-    return bool(optimizer(record).get("schedule")) or bool(lowered)
+    warming = (schedule.get("warmup_steps") or 0) >= max(steps_of(record), 1)
+    return bool(schedule and not warming) or bool(lowered)
 
 
 def usual_rate(record: Record) -> float:

@@ -15,6 +15,8 @@ SQUASHING = ("sigmoid", "hard_sigmoid")
 CENTERED = ("tanh", "hard_tanh", "softsign")
 MANY = 3
 DEEP = 5
+RECURRENT = ("SimpleRNN", "LSTM", "GRU")
+UNBOUNDED = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "linear")
 GATED = ("Multiply", "Dot", "Attention")
 FAILING = {("dense_0", "kernel", "gradient_rms"): [1e-9] * 4, ("dense_8", "kernel", "gradient_rms"): [1e-2] * 4}
 STUCK = {"loss": [0.7, 0.69]}
@@ -33,10 +35,11 @@ class WrongHiddenActivation(CauseRule):
 
     How it is told: a hidden dense or convolutional layer is a softmax; or three and more are sigmoids; or five and
     more are tanh and gradients vanish or activations saturate, where an initializer for tanh does as well. One or
-    two sigmoids count where activations saturate. Gates, which a multiplication follows, are left out, and so are
-    recurrent layers. Layers without any activation are `missing_nonlinearity`.
+    two sigmoids count where activations saturate. Gates, which a multiplication follows, are left out, and of
+    recurrent layers only those count that have no bound, where values or gradients blow up: what such a layer puts out
+    it is given again at the next step. Layers without any activation are `missing_nonlinearity`.
 
-    What to do: relu with `"he_normal"`, in all hidden layers.
+    What to do: relu with `"he_normal"`, in all hidden layers; tanh in recurrent ones.
 
     Threshold: the derivative of a sigmoid is at most 1/4, that of three at most 1/64; a softmax of n units leaves
     each about 1/n. Glorot & Bengio (2010) show sigmoids of four layers saturate from the start.
@@ -48,6 +51,7 @@ class WrongHiddenActivation(CauseRule):
         example(logs=STUCK, series=FAILING, facts=_stack(*["sigmoid"] * 8, "softmax")),
         example(logs=STUCK, series=FAILING, facts=_stack("relu", "softmax", "relu", "softmax")),
         example(logs=STUCK, series=FAILING, facts=_stack(*["tanh"] * 8, "softmax")),
+        example(logs={"loss": [0.7, float("nan")]}, facts=_stack("relu", "softmax", name="SimpleRNN")),
     )
     HEALTHY: ClassVar = (
         example(logs=STUCK, series=FAILING, facts=_stack(*["relu"] * 8, "softmax")),
@@ -55,6 +59,8 @@ class WrongHiddenActivation(CauseRule):
         example(logs=STUCK, series=FAILING, facts=_stack("tanh", "tanh", "sigmoid")),
         example(logs=STUCK, series=FAILING, facts=_stack(*["sigmoid"] * 4, name="LSTM")),
         example(logs=STUCK, series=FAILING),
+        example(logs={"loss": [0.7, float("nan")]}, facts=_stack("tanh", "softmax", name="LSTM")),
+        example(logs=STUCK, series=FAILING, facts=_stack("relu", "softmax", name="GRU")),
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
@@ -76,7 +82,29 @@ class WrongHiddenActivation(CauseRule):
         if len(tanh) >= DEEP and (saturated or "vanishing_gradient" in symptoms):
             why = "a tanh passes on little of the gradient away from 0; smaller initial weights do the same as relu"
             return self._found(record, symptoms, tanh, 0.5, why)
-        return None
+        blown = {name: symptom for name, symptom in symptoms.items() if name in BLOWN_UP}
+        return self._unbounded(record, blown) if blown else None
+
+    def _unbounded(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
+        """Recurrent layers whose state nothing keeps from growing."""
+        wrong = [
+            layer
+            for layer in layer_facts(record).values()
+            if layer.get("class") in RECURRENT and layer.get("activation") in UNBOUNDED
+        ]
+        if not wrong:
+            return None
+        names = joined([layer["name"] for layer in wrong])
+        return self.found(
+            symptoms,
+            0.8,
+            f"The activation of {names} is {wrong[0]['activation']}, which has no bound: a recurrent layer is given "
+            "its own output again at every step of a sequence.",
+            Remedy(
+                f"Use tanh in {names}, which is what Keras uses there. The values should then stay between -1 and 1.",
+                layer_code({**wrong[0], "activation": "tanh"}),
+            ),
+        )
 
     def _found(
         self, record: Record, symptoms: Mapping[str, Symptom], wrong: list[dict[str, Any]], confidence: float, why: str

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import ELSEWHERE, unlearned
+from kregtools.causes.evidence import ELSEWHERE, SPARSE, unlearned
 from kregtools.record import Record, example
 from kregtools.record.targets import Targets, targets_of
 from kregtools.symptoms import Symptom
@@ -89,7 +89,8 @@ class WrongLabels(CauseRule):
 def _wrong(record: Record, loss: Mapping[str, Any], targets: Targets) -> tuple[str, Remedy] | None:
     name, low, high = loss.get("target") or "target", targets.low, targets.high
     nonfinite = np.nansum(record.series("", name, "nonfinite"))
-    outside = np.nansum(record.series("", name, "labels_out_of_range")) if loss.get("ignore_class") is None else 0
+    labels = loss.get("ignore_class") is None and (targets.whole or loss.get("name") in SPARSE)
+    outside = np.nansum(record.series("", name, "labels_out_of_range")) if labels else 0
     if nonfinite > 0:
         return f"{nonfinite:.0f} of the sampled targets are NaN or infinite.", _without("", MISSING)
     if outside > 0:

@@ -31,6 +31,7 @@ def constant_loss(record: Record) -> float | None:
       small for small batches, and follows from the mean for targets of two values;
     - huber with a delta of 1 and log-cosh: those of the distance from the median, for outputs of width 1; huber of
       another delta is half the variance, if no two targets are further apart;
+    - mean absolute percentage error: 100, which is what 0 costs, an upper bound;
     - poisson: m - m ln m for a mean m, where that is positive: a yardstick below zero measures nothing;
     - Kullback-Leibler divergence: the crossentropy less the targets' own entropy;
     - hinge and squared hinge: 2 min(p, 1 - p) and 4 p (1 - p) for a share p of positive targets.
@@ -116,6 +117,10 @@ def _huber(record: Record, loss: Loss, targets: Targets) -> float | None:
     return squared / 2 if near and squared is not None else None
 
 
+def _percentage(record: Record, loss: Loss, targets: Targets) -> float | None:
+    return 100.0
+
+
 def _log_cosh(record: Record, loss: Loss, targets: Targets) -> float | None:
     return None if math.isnan(targets.log_cosh) else targets.log_cosh
 
@@ -148,6 +153,7 @@ CONSTANT: dict[str, Callable[[Record, Loss, Targets], float | None]] = {
     "binary_crossentropy": _binary_crossentropy,
     "mean_squared_error": _squared,
     "mean_absolute_error": _absolute,
+    "mean_absolute_percentage_error": _percentage,
     "huber": _huber,
     "log_cosh": _log_cosh,
     "poisson": _poisson,

@@ -9,6 +9,8 @@ from kregtools.record.targets import targets_of
 from kregtools.symptoms.yardstick import weighted
 
 ACCURACIES = ("accuracy", "acc", "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy")
+# Smoothing and weights may bring an accuracy a little above 1.
+PERCENT = 1.5
 # A moving average has forgotten 99 % of its start after so many of its time constants.
 SETTLED = 5.0
 MISMATCH = 1.5
@@ -42,7 +44,14 @@ def has_classes(record: Record) -> bool:
 def accuracy(record: Record, prefix: str = "") -> np.ndarray | None:
     """The accuracy by epoch, `None` where none was logged."""
     logged = [name for name in ACCURACIES if np.isfinite(record.log(prefix + name)).any()]
-    return record.log(prefix + logged[0]) if logged else None
+    return share_correct(record, logged[0], prefix) if logged else None
+
+
+def share_correct(record: Record, name: str, prefix: str = "") -> np.ndarray:
+    """An accuracy by epoch, from 0 to 1: some are logged in percent."""
+    both = np.concatenate([record.log(name), record.log(f"val_{name}")])
+    percent = np.isfinite(both).any() and np.nanmax(both) > PERCENT
+    return record.log(prefix + name) / (100.0 if percent else 1.0)
 
 
 def beats_majority(record: Record, *prefixes: str) -> bool:

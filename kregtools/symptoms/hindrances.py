@@ -28,7 +28,7 @@ STRAIGHT = ("Dense", "Conv1D", "Conv2D", "Conv3D", "Dropout", "Flatten", "Reshap
 
 def hindrance(record: Record) -> str | None:
     """Says what may keep the network from fitting, if the record shows something."""
-    looked_for = (_few_units, _linear, _dropped, _penalized, _decayed, _at_rest, _frozen)
+    looked_for = (_few_units, _linear, _dropped, _penalized, _decayed, at_rest, _frozen)
     return next((reason for look in looked_for if (reason := look(record))), None)
 
 
@@ -86,7 +86,7 @@ def _decayed(record: Record) -> str | None:
     return f"the optimizer decays the weights by {decay:g}" if decay >= MOST_DECAY else None
 
 
-def _at_rest(record: Record) -> str | None:
+def at_rest(record: Record) -> str | None:
     """Steps too small over the second half of the run: all of a low rate's, and those after a schedule has ended."""
     ratios = record.matrix("kernel", "update_ratio")[1]
     late = np.isfinite(ratios).any(axis=1) & (record.steps > record.steps[-1:].sum() / 2)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
-from kregtools.symptoms.comparison import mismatch
+from kregtools.symptoms.comparison import mismatch, share_correct
 from kregtools.symptoms.curves import jumps, penalty_unseen, trend
 from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
 from kregtools.symptoms.negative_loss import never_negative
@@ -82,6 +82,7 @@ class Overfit(SymptomRule):
             }
         ),
         example(logs=NOISY_LABELS),
+        example(logs={"loss": [0.42, 0.20, 0.08], "val_loss": [0.33, 0.38, 0.52]}),
         example(
             logs={
                 "loss": [1.4, 0.2, -0.5, -0.9, -1.2, -1.4, -1.6, -1.7],
@@ -183,7 +184,10 @@ def _rose(losses: np.ndarray, onset: int, end: float, confirmed: bool) -> bool:
     since, rise = losses[onset:], end - losses[onset]
     drift = trend(since) if len(since) > LEAST_SINCE else 0.0
     falls = np.diff(since)[np.diff(since) < 0]
-    beyond = rise > max(ABOVE_FALLS * -float(falls.mean()) if len(falls) else 0.0, ABOVE_JUMPS * jumps(losses))
+    jump = jumps(losses)
+    if len(since) > 2 and not len(falls):  # it rises ever faster, as a rule, which is no jump
+        jump = min(jump, jumps(losses[: onset + 2]))
+    beyond = rise > max(ABOVE_FALLS * -float(falls.mean()) if len(falls) else 0.0, ABOVE_JUMPS * jump)
     least = STEADY_RISE if drift > STEADY or confirmed else RISE
     return (drift > DRIFT or beyond) and 0 < least * losses[onset] < end
 
@@ -192,7 +196,7 @@ def _more_errors(record: Record, onset: int, tail: np.ndarray) -> bool:
     """Whether an accuracy got worse on the validation data since the onset, and better in training."""
     for name in record.logs[-1]:
         if "acc" in name:
-            seen, errors = record.log(name), 1 - record.log(f"val_{name}")
+            seen, errors = share_correct(record, name), 1 - share_correct(record, name, "val_")
             if errors[tail].mean() > MORE_ERRORS * errors[onset] and seen[tail].mean() > seen[onset]:
                 return True
     return False

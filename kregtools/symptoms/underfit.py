@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
 
 from kregtools.record import Record, example
 from kregtools.record.targets import targets_of
-from kregtools.symptoms.capacity import DIRECT, out_of_reach, too_narrow
+from kregtools.symptoms.capacity import DIRECT, RANGES, out_of_reach, too_narrow
 from kregtools.symptoms.curves import (
     lowest,
     require_seen_penalty,
@@ -17,11 +18,12 @@ from kregtools.symptoms.curves import (
     will_reach,
 )
 from kregtools.symptoms.evidence import data_loss, require_epochs
-from kregtools.symptoms.hindrances import hindrance
+from kregtools.symptoms.hindrances import at_rest, hindrance
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
 from kregtools.symptoms.yardstick import require_yardstick
 
 LEVEL = 0.6
+UNREACHED = 0.3
 HIGH = 0.8
 NOTHING = 0.95
 LEAST_EPOCHS = 5
@@ -56,10 +58,11 @@ class Underfit(SymptomRule):
     below 60 %, or it falls in a straight line, which is slow and wants more epochs. One that is not even below the
     constant's counts all the same. A weighted loss is not judged. Between 60 % and 95 % the loss alone does not tell a
     network that is too small from labels that are noise; that is said, not reported, unless the record shows why the
-    network cannot do better: a hidden layer with fewer units than it takes bits to tell the classes apart, or a last
-    activation that cannot give the targets. Above 80 % what may hold it back is enough: a hidden layer of fewer than
-    four units, hidden layers that are all linear, more than 70 % dropped, a penalty that is more than half of the loss,
-    weights decayed by 0.1 or more, steps below 1/100,000 of the kernels over the second half, most kernels frozen.
+    network cannot do better: a hidden layer with fewer units than it takes bits to tell the classes apart, steps below
+    1/100,000 of the kernels over the second half, or a last activation that cannot give the targets, which counts from
+    30 % on where a std about their mean is beyond it. Above 80 % what may hold it back is enough: a hidden layer of
+    fewer than four units, hidden layers that are all linear, more than 70 % dropped, a penalty that is more than half
+    of the loss, weights decayed by 0.1 or more, most kernels frozen.
 
     Why it matters: no amount of data and no regularization mends a network that cannot represent the training set.
 
@@ -111,11 +114,14 @@ class Underfit(SymptomRule):
         if not np.isfinite(training).all():
             return None
         last, best = float(training[-1]), lowest(training, validation_data_loss(record))
-        reaching = will_reach(training, yardstick.at(LEVEL)) or steadily_falling(training)
-        if (best <= yardstick.constant and reaching) or not yardstick.above(best, LEVEL):
+        unreached, mostly = _unreached(record)
+        level = UNREACHED if mostly else LEVEL
+        reaching = will_reach(training, yardstick.at(level)) or steadily_falling(training)
+        if (best <= yardstick.constant and reaching) or not yardstick.above(best, level):
             return None
         require_seen_penalty(record)
-        reason = _impossible(record) or (hindrance(record) if yardstick.above(best, HIGH) else None)
+        reason = unreached or too_narrow(record) or at_rest(record)
+        reason = reason or (hindrance(record) if yardstick.above(best, HIGH) else None)
         if reason is None and not yardstick.above(best, NOTHING):
             raise CannotCheckError(
                 f"the loss gets no lower than {best:.3g}, {yardstick.told(best)}: below {LEVEL:.0%} would be a fit and "
@@ -133,13 +139,16 @@ class Underfit(SymptomRule):
         )
 
 
-def _impossible(record: Record) -> str | None:
-    """Why the network cannot fit, whatever its weights are."""
+def _unreached(record: Record) -> tuple[str | None, bool]:
+    """Why the last activation cannot give the targets, and whether that goes for more than a few of them."""
     paired = targets_of(record, record.facts.get("losses") or []) or []
     activations = [output.get("activation") for output in record.facts.get("outputs") or []]
-    found = [
-        out_of_reach(activation, targets, loss.get("name"))
-        for activation, (loss, targets) in zip(activations, paired, strict=False)
-        if loss.get("name") in DIRECT and len(activations) == len(paired)
-    ]
-    return next((reason for reason in found if reason), too_narrow(record))
+    if len(activations) != len(paired):
+        return None, False
+    for activation, (loss, targets) in zip(activations, paired, strict=True):
+        reason = out_of_reach(activation, targets, loss.get("name")) if loss.get("name") in DIRECT else None
+        if reason is not None:
+            low, high = RANGES[activation]
+            spread = math.sqrt(targets.variance)
+            return reason, not low <= targets.mean - spread <= targets.mean + spread <= high
+    return None, False

@@ -126,6 +126,9 @@ def test_above_four_fifths_what_holds_it_back_is_said(facts, series, said):
     scale = 2.5 if ("", "loss", "penalty") in series else 1.0
     high, low = ([1.1 * scale, scale, *[level * scale] * 3] for level in (0.9, 0.75))
     assert f" What may hold it back: {said}" in shown("underfit", run(high, facts, series)).message
+    if "second half" in said:  # a network at rest has stopped for that reason wherever it stands
+        assert f" What may hold it back: {said}" in shown("underfit", run(low, facts, series)).message
+        return
     assert "labels are noise" in refusal("underfit", run(low, facts, series))
 
 
