@@ -180,11 +180,6 @@ class FitDiagnosis(keras.callbacks.Callback):
     # ---- hooks
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        if not getattr(self.model, "compiled", False):
-            raise ValueError(
-                f"{type(self).__name__} watches `fit`, and the model is not compiled. Received: model={self.model!r}. "
-                "Call `model.compile(optimizer, loss)` first, then `model.fit(..., callbacks=[...])`."
-            )
         self.failed = False
         self._begin()
 
@@ -279,12 +274,14 @@ class FitDiagnosis(keras.callbacks.Callback):
         return Outlets(outlets)
 
     def _last_step(self, epoch: int) -> int:
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        optimizer = getattr(
+            getattr(self.model, "optimizer", None), "inner_optimizer", getattr(self.model, "optimizer", None)
+        )
         if optimizer is not None and optimizer.built:
             # Of batches; where gradients are accumulated, `iterations` counts updates.
             before: Any = keras.ops.subtract(optimizer._iterations, 1)
             return int(before)
-        return (epoch + 1) * (self.params.get("steps") or 1) - 1
+        return (epoch + 1) * ((self.params or {}).get("steps") or 1) - 1
 
     def _add_to(self, logs: dict[str, float], diagnosis: Diagnosis) -> None:
         values = epoch_values(self.record, diagnosis)

@@ -40,8 +40,8 @@ class HealthMonitor(FitDiagnosis):
     The sampled step is the training step with PyTorch and with TensorFlow's `run_eagerly`. With JAX the step is
     computed twice, and only the first time looked into: a sample costs about as much as a step. With TensorFlow's
     graphs a second train function takes the place of the first; it is tried out on the run's own batches now and
-    then, and where it would not end in the same bits, TensorFlow goes JAX' way. On several replicas of
-    `MirroredStrategy` it is not tried out.
+    then, and where it would not end in the same bits, TensorFlow goes JAX' way. It goes so from the start with a
+    `train_step` of the user's own, and where numbers are drawn from `tf.random`: a sample then sees other ones.
 
     What `FitDiagnosis` says of logs, files and the place in the list of callbacks holds here as well. Where the steps
     cannot be looked into, one warning says why, and the logs are judged. Steps taken by `train_on_batch` are not
@@ -130,7 +130,7 @@ class HealthMonitor(FitDiagnosis):
     def _begin_epoch(self, epoch: int) -> None:
         super()._begin_epoch(epoch)
         if self._capture is not None:
-            self._capture.begin_epoch(epoch, self._last_step(epoch - 1) + 1, self.params.get("steps"))
+            self._capture.begin_epoch(epoch, self._last_step(epoch - 1) + 1, (self.params or {}).get("steps"))
 
     @guarded
     def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:

@@ -44,7 +44,7 @@ class Dispatcher:
         due = [capture for capture in self.captures if capture.is_due()]
         if due:
             detailed = any(capture.wants_details() for capture in due)
-            sample = max(due, key=Capture.takes_all).sample(detailed, self.plain, *args)
+            sample = due[0].sample(detailed, self.plain, *args)
         else:
             result, seconds = timed(self.plain, *args)
             sample = Sample(result, None, plain_seconds=seconds)
@@ -78,7 +78,8 @@ class Capture:
 
     def __init__(self, model: keras.Model) -> None:
         self._adapter = importlib.import_module(f"kregtools.capture.{_adapter_name()}")
-        reason = self._adapter.reason_not_to_watch(model)
+        compiled = getattr(model, "compiled", False)
+        reason = self._adapter.reason_not_to_watch(model) if compiled else "it is not compiled"
         if reason is not None:
             raise NotWatchable(reason)
         self._model = weakref.ref(model)
@@ -166,17 +167,12 @@ class Capture:
         """Whether the coming sample is to have details."""
         return self._schedule.detailed(self._last())
 
-    def takes_all(self) -> bool:
-        """Whether it samples every step."""
-        return self._schedule.every_step
-
     def sample(self, detailed: bool, plain: Callable[..., Any], *args: Any) -> Sample:
         """Runs one call of the train function and looks into it."""
         began = time.perf_counter()
-        detailed = detailed or getattr(self._samplers.get(True), "every_step", False)
         try:
             if detailed not in self._samplers:
-                self._samplers[detailed] = self._adapter.sampler(self.model, detailed, self._schedule.every_step)
+                self._samplers[detailed] = self._adapter.sampler(self.model, detailed)
             sampler = self._samplers[detailed]
             sample = sampler(plain, *args)._replace(sampler=sampler)
         except NotWatchable as why:  # told before any of the step ran

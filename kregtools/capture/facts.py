@@ -275,8 +275,10 @@ def _optimizer(optimizer: Any) -> dict[str, Any] | None:
         "loss_scale": "dynamic" if scaled else getattr(inner, "loss_scale_factor", None),
         "schedule": _configured(schedule) if is_schedule else None,
     }
-    with contextlib.suppress(Exception):  # a schedule of the user's own may not answer before the first step
-        facts["learning_rate"] = float(inner.learning_rate)
+    # One of the user's own is not called: it may count or print, or have no answer before the first step.
+    if not is_schedule or type(schedule).__module__.startswith("keras."):
+        with contextlib.suppress(Exception):
+            facts["learning_rate"] = float(inner.learning_rate)
     return facts
 
 

@@ -3,40 +3,100 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from keras.src.backend.common import global_state
+
+NAMES = "object_name_uids"
+
+
+class ProcessState(NamedTuple):
+    """What tracing draws from: Python's and NumPy's generators, and Keras' count of names."""
+
+    generator: Any
+    numpy: Any
+    names: dict[str, int] | None
+
+
+def process_state() -> ProcessState:
+    """The state as it is now."""
+    names = global_state.get_global_attribute(NAMES)
+    return ProcessState(random.getstate(), np.random.get_state(), None if names is None else dict(names))
+
+
+def _set(state: ProcessState) -> None:
+    random.setstate(state.generator)
+    np.random.set_state(state.numpy)
+    names = global_state.get_global_attribute(NAMES)
+    if names is not None:
+        names.clear()
+        names.update(state.names or {})
 
 
 @contextlib.contextmanager
-def random_state_kept() -> Iterator[None]:
-    """Restores Python's and NumPy's generators: a step that is traced once more may draw seeds from them."""
-    state, numpy_state = random.getstate(), np.random.get_state()
+def random_state_kept(state: ProcessState | None = None) -> Iterator[None]:
+    """Puts back what tracing draws from: a step that is traced once more may draw seeds and names.
+
+    Args:
+        state: What the block is to draw from. Defaults to `None`, the state as it is.
+    """
+    after = process_state()
+    if state is not None:
+        _set(state)
     try:
         yield
     finally:
-        random.setstate(state)
-        np.random.set_state(numpy_state)
+        _set(after)
+
+
+@contextlib.contextmanager
+def unnoticed(state: ProcessState | None = None) -> Iterator[None]:
+    """Around a trace that is none of the run's: it is not heard, and draws nothing for good."""
+    with random_state_kept(state), unheard():
+        yield
 
 
 @contextlib.contextmanager
 def unheard() -> Iterator[None]:
-    """Drops the warnings of this thread, which the model's own trace has given already.
+    """Drops what this thread says, and those it starts: the model's own trace has said it already.
 
     `warnings.catch_warnings` would have those shown again that Python shows once.
     """
-    warn, thread = warnings.warn, threading.get_ident()
+    others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+    warn, handle, out, err = warnings.warn, logging.Logger.handle, sys.stdout, sys.stderr
 
-    def others(message: Any, category: Any = None, stacklevel: int = 1, *args: Any, **kwargs: Any) -> None:
-        if threading.get_ident() != thread:
+    def warn_of_others(message: Any, category: Any = None, stacklevel: int = 1, *args: Any, **kwargs: Any) -> None:
+        if threading.get_ident() in others:
             warn(message, category, stacklevel + 1, *args, **kwargs)
 
-    warnings.warn = others
+    def handle_of_others(self: logging.Logger, record: logging.LogRecord) -> None:
+        if threading.get_ident() in others:
+            handle(self, record)
+
+    warnings.warn, logging.Logger.handle = warn_of_others, handle_of_others
+    sys.stdout, sys.stderr = _OfOthers(out, others), _OfOthers(err, others)
     try:
         yield
     finally:
-        warnings.warn = warn
+        warnings.warn, logging.Logger.handle = warn, handle
+        sys.stdout, sys.stderr = out, err
+
+
+class _OfOthers:
+    """A stream that only some threads write to."""
+
+    def __init__(self, stream: Any, others: set[Any]) -> None:
+        self._stream, self._others = stream, others
+
+    def write(self, text: str) -> int:
+        return self._stream.write(text) if threading.get_ident() in self._others else len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -16,7 +16,7 @@ from jax import numpy as jnp
 from jax.extend.core import get_opaque_trace_state  # pyright: ignore[reportMissingImports]
 from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
-from kregtools.capture.host import random_state_kept, unheard
+from kregtools.capture.host import unnoticed
 from kregtools.capture.recorder import Layout, Reader, Recorder, Tap
 from kregtools.capture.sampler import Payload, Sample, Sampler, timed
 from kregtools.capture.taps import current, listening, replaced
@@ -28,7 +28,7 @@ def reason_not_to_watch(model: keras.Model) -> str | None:
     return "its state is kept by Flax NNX" if keras.config.is_nnx_enabled() else None
 
 
-def sampler(model: keras.Model, details: bool, every_step: bool) -> Sampler:
+def sampler(model: keras.Model, details: bool) -> Sampler:
     """What runs the sampled steps of the model."""
     return PureSampler(model, details)
 
@@ -66,7 +66,7 @@ class PureSampler(Sampler):
         payload, why_not, traces = None, None, self._traces
         self._trace_plain(plain, state, batches[0])
         try:
-            with random_state_kept(), unheard():
+            with unnoticed():
                 payload, seconds = timed(self._look, state, batches[0])
         except NotWatchable as why:
             seconds, why_not = 0.0, str(why)

@@ -272,6 +272,8 @@ class Recorder:
             layer, name = names.get(id(variable), ("", variable.path))
             if gradient is None:
                 self.coverage.missed(layer, f"no gradient reaches its {name}")
+            elif not self._reachable(gradient.values if hasattr(gradient, "dense_shape") else gradient):
+                self.coverage.missed(layer, f"its {name}: it is updated inside a function of its own")
             else:
                 self._tap(layer, name, _OfGradient(self.details), gradient, scale)
             if self.details:

@@ -48,14 +48,12 @@ class Sampler:
         details: Whether its samples are detailed ones.
         exact: How the sampled step is kept from changing the run, in words.
         sees_last: Whether of several steps in one execution the last one is seen, else the first.
-        every_step: Whether this sampler must run every step of the fit, and no other may.
         coverage: What of each layer is watched, once a step was sampled.
     """
 
     exact = ""
     details = True
     sees_last = True
-    every_step = False
     coverage: Coverage | None = None
 
     def __call__(self, plain: Callable[..., Any], *args: Any) -> Sample:

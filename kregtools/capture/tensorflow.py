@@ -13,9 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kregtools.capture.host import random_state_kept, unheard
+from kregtools.capture.host import process_state, random_state_kept, unnoticed
 from kregtools.capture.names import named_layers
 from kregtools.capture.recorder import Layout, Recorder
+from kregtools.capture.retracing import count_as_traced, uncounted
 from kregtools.capture.sampler import EagerSampler, Payload, Sample, Sampler, timed
 from kregtools.capture.taps import listening
 from kregtools.capture.tensorflow_readers import EagerReader, GraphReader
@@ -36,17 +37,11 @@ def reason_not_to_watch(model: keras.Model) -> str | None:
     return None
 
 
-def sampler(model: keras.Model, details: bool, every_step: bool) -> Sampler:
-    """What runs the sampled steps of the model.
-
-    Args:
-        model: The model.
-        details: Whether the samples are detailed ones.
-        every_step: Whether no step is left to the model's own function.
-    """
+def sampler(model: keras.Model, details: bool) -> Sampler:
+    """What runs the sampled steps of the model."""
     if model.run_eagerly or tf.config.functions_run_eagerly():
         return EagerSampler(model, EagerReader, details)
-    return GraphSampler(model, details, every_step)
+    return GraphSampler(model, details)
 
 
 def to_numpy(tensor: Any) -> np.ndarray:
@@ -61,24 +56,25 @@ class GraphSampler(Sampler):
     else uses a tensor. So the first sampled steps, and then ever fewer, are rehearsed: the second function runs, what
     it changed is put back, the model's own function runs, and both must have ended in the same bits. As long as they
     do, the second function takes the place of the first in sampled steps. If ever they do not, all samples are
-    rehearsals from then on, which are exact whatever the second function does.
+    rehearsals from then on, which are exact whatever the second function does. They are so from the beginning where
+    the step is of the user's own, whose roundings may depend on the data, and where it draws from `tf.random`: each
+    of the two functions has its own stream of that.
     """
 
     IN_PLACE = "a second train function with the same results bit for bit, as rehearsals have shown"
     REHEARSED = "a rehearsal that is undone, then the model's own train function"
     UNCHECKED = "a second train function; {}, so it could not be rehearsed"
 
-    def __init__(self, model: keras.Model, details: bool, every_step: bool) -> None:
+    def __init__(self, model: keras.Model, details: bool) -> None:
         self._model, self.details = model, details
-        self._covers_all = every_step
         self._layouts: list[Layout] = []
         self._outbox = _outbox(model)
         self._runs, self._traces = 0, 0
         self._next_check, self._spec = 1, _UNSEEN
-        self._in_place = True
+        self._in_place = not _has_own_step(model)
+        self._retraced: Any = None
         self._why_unchecked: str | None = None
         self._why_not: str | None = None
-        _build_optimizer(model)  # not sooner: other callbacks may have frozen layers when the fit began
         try:
             # A `tf.function` of its own would hide what happens in it, and be traced with our taps in place.
             train_step = getattr(model.train_step, "python_function", model.train_step)
@@ -100,7 +96,7 @@ class GraphSampler(Sampler):
             self._why_unchecked = self._prepare(plain, *args)
         self._spec = spec
         rehearse = self._why_unchecked is None and (self._is_to_check() or not self._in_place)
-        sample = self._rehearse(plain, args[0]) if rehearse else self._sample(self._function(*args))
+        sample = self._rehearse(plain, args[0]) if rehearse else self._sample(self._called(self._function, *args))
         return sample._replace(traced=self._traces > traces)
 
     # ---- private
@@ -159,16 +155,19 @@ class GraphSampler(Sampler):
 
     def _prepare(self, plain: Callable[..., Any], *args: Any) -> str | None:
         """Traces the second function; returns why it cannot be rehearsed, `None` if it can."""
-        replicas = self._model.distribute_strategy.num_replicas_in_sync
-        if replicas > 1:
-            return f"there are {replicas} replicas"
         function, own = _compiled(self._function), _compiled(plain)
-        if function is None or own is None or not isinstance(args[0], tf.data.Iterator):
+        if (
+            function is None
+            or own is None
+            or not isinstance(args[0], (tf.data.Iterator, tf.distribute.DistributedIterator))
+        ):
+            _build_optimizer(self._model)
             return "its train function is not the one Keras makes"
-        is_new = own.experimental_get_tracing_count() == 0
         # First the model's own: what a trace creates for good is to come from the draws that it would come from.
+        before, traces = process_state(), own.experimental_get_tracing_count()
         self._traced(own, *args)
-        with random_state_kept(), unheard():
+        self._retraced = own if own.experimental_get_tracing_count() > traces else None
+        with unnoticed(before if self._retraced else None):
             graph = self._traced(function, *args).graph
         self._variables = [variable for variable in graph.variables if variable is not self._outbox]
         nodes = [*graph.as_graph_def().node, *_inner_nodes(graph)]
@@ -177,20 +176,10 @@ class GraphSampler(Sampler):
                 "`tf.debugging.enable_check_numerics` is on, and would end the run at a statistic that is not finite. "
                 "Call `tf.debugging.disable_check_numerics()`: what is not finite is found all the same"
             )
-        if any(node.attr["seed2"].i or node.attr["seed"].i for node in nodes if "seed2" in node.attr):
-            self._check_random(is_new)
-            return "it draws from `tf.random`"
+        draws = any(node.attr["seed2"].i or node.attr["seed"].i for node in nodes if "seed2" in node.attr)
+        self._in_place = self._in_place and not draws
         effects = sorted({node.op for node in nodes if _has_effects(node.op)} | _other_iterators(graph))
         return f"it has effects that cannot be undone ({', '.join(effects)})" if effects else None
-
-    def _check_random(self, is_new: bool) -> None:
-        """Numbers of `tf.random` stay what they are only where one function draws them all."""
-        why = "it draws from `tf.random`, whose numbers would change: there, each of two functions has its own stream"
-        if not self._covers_all:
-            raise NotWatchable(f"{why}. Use `keras.random`, or `sample_every=1`")
-        if not (is_new or self.every_step):
-            raise NotWatchable(f"{why}, and an earlier fit began one. Use `keras.random`, or one monitor for all fits")
-        self.every_step = True
 
     def _traced(self, function: Any, *args: Any) -> Any:
         try:
@@ -201,27 +190,37 @@ class GraphSampler(Sampler):
             raise NotWatchable(self._why_not)
         return concrete
 
+    def _called(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Calls what is the step of the run, as if it were traced only now: TensorFlow counts the calls that are."""
+        retraced, self._retraced = self._retraced, None
+        if retraced is None:
+            return function(*args)
+        with uncounted():
+            result = function(*args)
+        count_as_traced(retraced)
+        return result
+
     def _rehearse(self, plain: Callable[..., Any], iterator: Any) -> Sample:
         began = time.perf_counter()
         batches = _next_batches(iterator, self._model.steps_per_execution)
         if not batches:
             return Sample(plain(iterator), None)  # which raises what ends the epoch
-        spec, variables = iterator.element_spec, self._variables
+        strategy, variables = self._model.distribute_strategy, self._variables
         before = [variable.value() for variable in variables]  # what is read stays as it is, and costs no copy
         sample, after, why_not = Sample(None, None), None, None
         try:
-            with random_state_kept():
-                sample = self._sample(self._function(_replayed(batches, spec)))
-            after = [variable.value() for variable in variables]
+            with random_state_kept(), uncounted():
+                sample = self._sample(self._function(_replayed(batches, iterator, strategy)))
+            after = [variable.value() for variable in variables] if self._in_place else None
         except Exception as error:
             why_not = _failed("rehearsing a step", error)
         finally:
             for variable, value in zip(variables, before, strict=True):
                 variable.assign(value)
             del before
-        logs, plain_seconds = timed(plain, _replayed(batches, spec))
-        results = [variable.value() for variable in variables], logs
-        self._in_place = self._in_place and _same_bits((after, sample.result), results)
+        logs, plain_seconds = timed(self._called, plain, _replayed(batches, iterator, strategy))
+        if self._in_place:
+            self._in_place = _same_bits((after, sample.result), ([variable.value() for variable in variables], logs))
         seconds = time.perf_counter() - began - plain_seconds
         return Sample(logs, sample.payload, seconds, plain_seconds, why_not=why_not or sample.why_not)
 
@@ -234,10 +233,14 @@ def _failed(what: str, error: Exception) -> str:
     return f"{what} failed ({type(error).__name__}: {error})"
 
 
+def _has_own_step(model: Any) -> bool:
+    return type(model).train_step is not keras.Model.train_step or "train_step" in vars(model)
+
+
 def _build_optimizer(model: keras.Model) -> None:
     # As Keras would in the first step, under the same name; a custom train step knows its own variables best.
     optimizer = model.optimizer
-    own_step = type(model).train_step is not keras.Model.train_step
+    own_step = _has_own_step(model)
     built = all(layer.built for _, layer in named_layers(model))
     if optimizer is None or optimizer.built or own_step or not built or not model.trainable_variables:
         return
@@ -301,11 +304,24 @@ def _next_batches(iterator: Any, count: int) -> list[Any]:
     return batches
 
 
-def _replayed(batches: list[Any], spec: Any) -> Iterator[Any]:
+def _replayed(batches: list[Any], iterator: Any, strategy: Any) -> Iterator[Any]:
     """An iterator over the batches that a compiled function takes for the one they came from."""
+    if isinstance(iterator, tf.data.Iterator):
+        return iter(_dataset(batches, iterator.element_spec))
+    replicas = range(strategy.num_replicas_in_sync)
+    of_replicas = [_of_replica(strategy, batch, replica) for batch in batches for replica in replicas]
+    spec = tf.nest.map_structure(lambda each: getattr(each, "_value_specs", (each,))[0], iterator.element_spec)
+    return iter(strategy.distribute_datasets_from_function(lambda context: _dataset(of_replicas, spec)))
+
+
+def _of_replica(strategy: Any, batch: Any, replica: int) -> Any:
+    return tf.nest.map_structure(lambda values: strategy.experimental_local_results(values)[replica], batch)
+
+
+def _dataset(batches: list[Any], spec: Any) -> Any:
     variants = [tf.data.experimental.to_variant(tf.data.Dataset.from_tensors(batch)) for batch in batches]
     datasets = [tf.data.experimental.from_variant(variant, spec) for variant in variants]
-    return iter(functools.reduce(lambda one, other: one.concatenate(other), datasets))
+    return functools.reduce(lambda one, other: one.concatenate(other), datasets)
 
 
 def _same_bits(one: Any, other: Any) -> bool:

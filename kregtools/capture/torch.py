@@ -21,7 +21,7 @@ def reason_not_to_watch(model: keras.Model) -> str | None:
     return None
 
 
-def sampler(model: keras.Model, details: bool, every_step: bool) -> Sampler:
+def sampler(model: keras.Model, details: bool) -> Sampler:
     """What runs the sampled steps of the model."""
     if model.jit_compile and not model.run_eagerly:
         return CompiledSampler(model, TensorReader, details)

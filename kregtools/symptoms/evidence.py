@@ -68,6 +68,11 @@ def data_loss(record: Record) -> np.ndarray:
         record.series("", "loss", "value"),
         record.series("", "loss", "penalty"),
     )
+    if len(losses) and not losses.any() and (values > 0).any():
+        raise CannotCheckError(
+            f"the logged loss is 0 throughout, and that of the sampled steps {_first(values[::-1]):.3g}: return it "
+            "from `train_step`, or call `self._loss_tracker.update_state(loss)` there"
+        )
     known = np.isfinite(penalty) & (values > 0)
     if not known.any():
         return losses

@@ -2,6 +2,7 @@ import copy
 import math
 import os
 import pickle
+import warnings
 
 import keras
 import numpy as np
@@ -299,14 +300,27 @@ def test_a_directory_with_an_earlier_run_is_an_error_at_once(tmp_path):
         FitDiagnosis(directory=tmp_path)
 
 
+@pytest.mark.parametrize("params", [{}, {"epochs": 4, "steps": 2}], ids=["bare", "with params"])
+@pytest.mark.parametrize("is_compiled", [True, False], ids=["compiled", "not compiled"])
 @pytest.mark.parametrize("kind", MONITORS)
-def test_a_model_that_is_not_compiled_is_an_error_that_says_so(kind):
-    monitor = kind()
-    monitor.set_model(keras.Sequential([keras.Input((8,)), layers.Dense(1)]))
-    with pytest.raises(
-        ValueError, match=r"the model is not compiled. .* Call `model.compile\(optimizer, loss\)` first"
-    ):
-        monitor.on_train_begin()
+def test_a_loop_of_the_users_own_is_judged_by_its_logs(kind, is_compiled, params):
+    model, monitor = keras.Sequential([keras.Input((8,)), layers.Dense(1)]), kind(verbose=0)
+    if is_compiled:
+        model.compile("sgd", "mse")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        callbacks = keras.callbacks.CallbackList([monitor], model=model, **params)
+        callbacks.on_train_begin()
+        for epoch, loss in enumerate((1.0, 9.0, 80.0, 4e3)):
+            callbacks.on_epoch_begin(epoch)
+            callbacks.on_epoch_end(epoch, {"loss": loss})
+        callbacks.on_train_end()
+    why = "its `fit` does not call `train_function`" if is_compiled else "it is not compiled"
+    expected = (
+        f"HealthMonitor judges the logs alone, the training steps cannot be looked into: {why}. Training goes on."
+    )
+    assert ours(told) == ([expected] if kind is HealthMonitor else [])
+    assert [symptom.name for symptom in monitor.diagnosis.symptoms] == ["diverging_loss"]
 
 
 def test_a_train_step_that_calls_nothing_of_the_model_is_one_warning():

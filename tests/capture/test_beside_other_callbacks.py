@@ -171,15 +171,6 @@ def test_fifty_short_fits_are_traced_once(every):
     assert set(watching.record.frame().step) <= {98, 99}  # the record is that of the last fit
 
 
-def test_fifty_models_are_watched_by_one_monitor_each():
-    with noted() as said:
-        for _ in range(12):
-            model = keras.Sequential([keras.Input((12,)), keras.layers.Dense(1)])
-            model.compile("sgd", "mse")
-            model.fit(X, Y, batch_size=48, verbose=0, callbacks=[monitor()])
-    assert not said
-
-
 def test_steps_are_counted_on_over_fits():
     watching = monitor()
     run(Case(dense, fits=3), [watching])

@@ -1,6 +1,7 @@
 """What a second train function could do twice, or otherwise than the first: it leaves no trace."""
 
 import functools
+import random
 import warnings
 
 import keras
@@ -12,6 +13,7 @@ from keras import layers, ops
 from watched import Case, X, Y, differences, run
 
 from kregtools.callbacks import HealthMonitor
+from kregtools.capture.tensorflow import GraphSampler
 from kregtools.errors import KregtoolsWarning
 
 
@@ -91,7 +93,7 @@ class Noise(layers.Layer):
         return x + 0.1 * tf.random.normal(tf.shape(x))
 
 
-def test_a_second_fit_that_draws_from_tensorflow_is_left_alone_by_another_monitor():
+def test_fits_that_draw_from_tensorflow_draw_the_same_whichever_of_them_is_watched():
     def fitted(*monitors) -> np.ndarray:
         keras.backend.clear_session()
         keras.utils.set_random_seed(3)
@@ -101,9 +103,51 @@ def test_a_second_fit_that_draws_from_tensorflow_is_left_alone_by_another_monito
         return np.array(model.layers[-1].kernel)
 
     plain, watching = fitted([], []), monitor()
-    np.testing.assert_array_equal(fitted([watching], [watching]), plain)
-    with pytest.warns(KregtoolsWarning, match="and an earlier fit began one. Use `keras.random`, or one monitor for"):
-        np.testing.assert_array_equal(fitted([], [monitor()]), plain)
+    for callbacks in ([watching], [watching]), ([], [monitor()]), ([monitor()], []), ([monitor()], [monitor()]):
+        np.testing.assert_array_equal(fitted(*callbacks), plain)
+
+
+class Baked(layers.Layer):
+    """Draws a constant when it is traced."""
+
+    def call(self, x):
+        return x + np.random.normal(size=x.shape[1:]).astype("float32") + random.random()
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_what_is_drawn_at_the_trace_is_drawn_once(every):
+    def fitted(*monitors):
+        keras.utils.set_random_seed(3)
+        model = stack(Baked(), layers.Dense(1))
+        model.fit(X, Y, epochs=2, verbose=0, callbacks=[*monitors])
+        return np.array(model.layers[-1].kernel), random.random(), np.random.random()
+
+    watching = monitor() if every == 1 else HealthMonitor(sample_every=every, verbose=0)
+    for one, other in zip(fitted(watching), fitted(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert watching.record.samples
+
+
+def strategies():
+    return tf.distribute.MirroredStrategy(["cpu:0"]), tf.distribute.OneDeviceStrategy("cpu:0")
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["mirrored", "one device"])
+@pytest.mark.parametrize("noise", [False, True])
+def test_a_strategy_of_one_replica_is_rehearsed(which, noise):
+    def fitted(*monitors):
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(3)
+        with strategies()[which].scope():
+            model = stack(*[Noise()] * noise, layers.Dense(8, activation="silu"), layers.Dense(1), optimizer="adam")
+        model.fit(X, Y, batch_size=20, epochs=2, verbose=0, callbacks=[*monitors])
+        return [np.array(value) for value in (*model.weights, *model.optimizer.variables)]
+
+    watching = monitor()
+    for one, other in zip(fitted(watching), fitted(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    exact = set(watching.record.facts["watching"]["exact"].values())
+    assert exact == {GraphSampler.REHEARSED if noise else GraphSampler.IN_PLACE}
 
 
 def test_nothing_is_warned_of_once_more():

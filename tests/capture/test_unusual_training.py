@@ -1,5 +1,9 @@
 """Losses, optimizers, train functions and callbacks of the user's own: watched all the same, or left alone."""
 
+import logging
+import sys
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -8,9 +12,13 @@ from cases_settings import dense
 from cases_structure import compiled, stack
 from keras import layers
 from steps_tensorflow import OwnStep
+from tensorflow.python.eager.polymorphic_function import polymorphic_function
 from watched import Case, X, Y, differences, run
 
-from kregtools.callbacks import HealthMonitor
+from kregtools.callbacks import FitDiagnosis, HealthMonitor
+from kregtools.capture.tensorflow import GraphSampler
+
+REHEARSED = GraphSampler.REHEARSED
 
 
 def monitor(every=1) -> HealthMonitor:
@@ -92,36 +100,88 @@ class RawNoise(layers.Layer):
         return x + tf.random.normal(tf.shape(x))
 
 
+@pytest.mark.parametrize("every", [1, 3, "auto"])
 @pytest.mark.parametrize("inner", [False, True])
-def test_a_model_that_draws_from_tensorflow_is_left_alone_or_watched_throughout(inner):
-    case = Case(lambda: stack(RawNoise(inner), layers.Dense(4), layers.Dense(1)))
-    plain, throughout, watching = run(case), monitor(), monitor("auto")
-    assert not differences(run(case, [throughout]), plain)
-    assert throughout.record.samples
-    watched = run(case, [watching])
-    told = [message for message in watched.said if message.startswith("KregtoolsWarning")]
-    assert len(told) == 1 and "it draws from `tf.random`" in told[0]
-    assert "use `keras.random`, or `sample_every=1`" in told[0].replace("Use", "use")
-    watched.said = [message for message in watched.said if message not in told]
-    assert not differences(watched, plain)
+def test_a_model_that_draws_from_tensorflow_goes_on_drawing_the_same(inner, every):
+    case, watching = Case(lambda: stack(RawNoise(inner), layers.Dense(4), layers.Dense(1))), monitor(every)
+    assert not differences(run(case, [watching]), run(case))
+    assert watching.record.samples and set(watching.record.facts["watching"]["exact"].values()) == {REHEARSED}
 
 
 class Shouts(layers.Layer):
-    """Warns whenever it is called, as a user's layer may; watching must not double or swallow it."""
+    """Warns, prints, logs and makes a layer whenever it is called; watching must not double or swallow any of it."""
 
     def call(self, x):
-        import warnings
-
         warnings.warn("a layer of the user's own warns", UserWarning, stacklevel=2)
-        return x
+        print("a layer of the user's own prints", file=sys.stderr)
+        print("and prints")
+        logging.getLogger("own").warning("and logs")
+        return layers.add([x, x])
 
 
 @pytest.mark.parametrize("every", [1, 3])
-def test_the_warnings_of_a_layer_are_the_same(every):
+def test_what_a_layer_says_is_the_same(every, capfd, caplog):
     case = Case(lambda: stack(layers.Dense(4), Shouts(), layers.Dense(1)))
-    plain, watched = run(case), run(case, [monitor(every)])
+
+    def trained(*monitors):
+        done = run(case, monitors)
+        heard = [line for stream in capfd.readouterr() for line in stream.splitlines() if "prints" in line]
+        logged = [record.message for record in caplog.records if record.name == "own"]
+        caplog.clear()
+        return done, heard, logged, layers.Add().name
+
+    plain, *said = trained()
+    watched, *said_watched = trained(monitor(every))
     assert any("of the user's own" in message for message in plain.said)
     assert not differences(watched, plain)
+    assert said_watched == said and said[0] and said[1]
+
+
+def test_tensorflow_gives_its_notice_of_frequent_traces_as_before(caplog):
+    def told(*every) -> list[str]:
+        """What is said of seven models, each of them watched by monitors of its own."""
+        # The notice is given twice at most for a function, and that of a fit is always the same.
+        polymorphic_function._frequent_tracing_detector_manager._detectors.clear()
+        for seed in range(7):
+            keras.utils.set_random_seed(seed)
+            watching = [monitor(each) for each in every]
+            stack(layers.Dense(2), layers.Dense(1)).fit(X, Y, batch_size=48, verbose=0, callbacks=watching)
+        found = [record.message[:40] for record in caplog.records if "retracing" in record.message]
+        caplog.clear()
+        return found
+
+    propagates = tf.get_logger().propagate
+    tf.get_logger().propagate = True
+    try:
+        plain = told()
+        assert plain and told(1) == told(3) == told("auto") == plain
+    finally:
+        tf.get_logger().propagate = propagates
+
+
+def test_a_schedule_of_the_users_own_is_asked_by_training_alone():
+    class Counting(keras.optimizers.schedules.LearningRateSchedule):
+        calls = 0
+
+        def __call__(self, step):
+            type(self).calls += 1
+            return 0.1
+
+        def get_config(self):
+            return {}
+
+    def calls(*monitors) -> int:
+        Counting.calls = 0
+        stack(layers.Dense(1), optimizer=keras.optimizers.SGD(Counting())).fit(
+            X, Y, epochs=1, verbose=0, callbacks=[*monitors]
+        )
+        return Counting.calls
+
+    before = calls()
+    watching = HealthMonitor(sample_every=1, verbose=0)
+    assert calls(FitDiagnosis(verbose=0)) == before
+    calls(watching)
+    assert "learning_rate" not in watching.record.facts["optimizer"]
 
 
 def with_an_empty_batch():

@@ -227,3 +227,16 @@ def test_what_shapes_an_output_belongs_to_it():
 
 def test_a_graph_that_comes_round_is_walked_once():
     assert output_layers(layers(("a", "Add", ["b"]), ("b", "Add", ["a"]))) == {"a", "b"}
+
+
+def test_a_logged_loss_that_the_train_step_never_sets_is_not_judged():
+    """Keras logs a loss tracker that nothing was given to as 0."""
+    series = {("", "loss", "value"): [1.7, 1.6], ("", "loss", "penalty"): [0.0, 0.0]}
+    record = example(logs={"loss": [0.0] * 3, "accuracy": [0.1] * 3}, series=series)
+    with pytest.raises(CannotCheckError) as refused:
+        data_loss(record)
+    assert str(refused.value) == (
+        "the logged loss is 0 throughout, and that of the sampled steps 1.6: return it from `train_step`, or call "
+        "`self._loss_tracker.update_state(loss)` there"
+    )
+    assert data_loss(example(logs={"loss": [0.0, 0.1]}, series=series)).tolist() == [0.0, 0.1]
