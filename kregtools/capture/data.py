@@ -119,7 +119,7 @@ def _of_one_column(values: Any) -> Statistics:
     middle: Any = _shape(some)[0] // 2
     median: Any = ops.sum(some[middle : middle + 1])  # an empty batch has no middle, and must not end the step
     distance: Any = ops.abs(values - median)
-    near = ops.minimum(distance, 1.0)
+    near: Any = ops.minimum(distance, 1.0)
     return {
         "deviation": ops.mean(distance),
         "huber": ops.mean(near * (distance - 0.5 * near)),

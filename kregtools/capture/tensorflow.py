@@ -178,8 +178,13 @@ class GraphSampler(Sampler):
             )
         draws = any(node.attr["seed2"].i or node.attr["seed"].i for node in nodes if "seed2" in node.attr)
         self._in_place = self._in_place and not draws
-        effects = sorted({node.op for node in nodes if _has_effects(node.op)} | _other_iterators(graph))
-        return f"it has effects that cannot be undone ({', '.join(effects)})" if effects else None
+        effects = ", ".join(sorted({node.op for node in nodes if _has_effects(node.op)} | _other_iterators(graph)))
+        if effects and draws:
+            raise NotWatchable(
+                f"it draws from `tf.random`, whose numbers would change in a second train function, and has effects "
+                f"that cannot be undone ({effects}), so that it cannot be rehearsed. Use `keras.random`"
+            )
+        return f"it has effects that cannot be undone ({effects})" if effects else None
 
     def _traced(self, function: Any, *args: Any) -> Any:
         try:

@@ -108,6 +108,21 @@ def test_a_model_that_draws_from_tensorflow_goes_on_drawing_the_same(inner, ever
     assert watching.record.samples and set(watching.record.facts["watching"]["exact"].values()) == {REHEARSED}
 
 
+class Printing(layers.Layer):
+    def call(self, x):
+        tf.print("")
+        return x
+
+
+def test_a_model_that_draws_and_cannot_be_rehearsed_is_left_alone():
+    case, watching = Case(lambda: stack(RawNoise(False), Printing(), layers.Dense(1))), monitor()
+    plain, watched = run(case), run(case, [watching])
+    told = [message for message in watched.said if message.startswith("KregtoolsWarning")]
+    assert len(told) == 1 and "has effects that cannot be undone (PrintV2)" in told[0] and "`keras.random`" in told[0]
+    watched.said = [message for message in watched.said if message not in told]
+    assert not differences(watched, plain)
+
+
 class Shouts(layers.Layer):
     """Warns, prints, logs and makes a layer whenever it is called; watching must not double or swallow any of it."""
 
