@@ -15,6 +15,8 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 NAMES = "object_name_uids"
+# What is replaced is put back in the order in which it was.
+_one_thread = threading.RLock()
 
 
 class ProcessState(NamedTuple):
@@ -69,24 +71,25 @@ def unheard() -> Iterator[None]:
 
     `warnings.catch_warnings` would have those shown again that Python shows once.
     """
-    others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
-    warn, handle, out, err = warnings.warn, logging.Logger.handle, sys.stdout, sys.stderr
+    with _one_thread:
+        others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+        warn, log, out, err = warnings.warn, logging.Logger.callHandlers, sys.stdout, sys.stderr
 
-    def warn_of_others(message: Any, category: Any = None, stacklevel: int = 1, *args: Any, **kwargs: Any) -> None:
-        if threading.get_ident() in others:
-            warn(message, category, stacklevel + 1, *args, **kwargs)
+        def warn_of_others(message: Any, category: Any = None, stacklevel: int = 1, *args: Any, **kwargs: Any) -> None:
+            if threading.get_ident() in others:
+                warn(message, category, stacklevel + 1, *args, **kwargs)
 
-    def handle_of_others(self: logging.Logger, record: logging.LogRecord) -> None:
-        if threading.get_ident() in others:
-            handle(self, record)
+        def log_of_others(self: logging.Logger, record: logging.LogRecord) -> None:
+            if threading.get_ident() in others:
+                log(self, record)
 
-    warnings.warn, logging.Logger.handle = warn_of_others, handle_of_others
-    sys.stdout, sys.stderr = _OfOthers(out, others), _OfOthers(err, others)
-    try:
-        yield
-    finally:
-        warnings.warn, logging.Logger.handle = warn, handle
-        sys.stdout, sys.stderr = out, err
+        warnings.warn, logging.Logger.callHandlers = warn_of_others, log_of_others
+        sys.stdout, sys.stderr = _OfOthers(out, others), _OfOthers(err, others)
+        try:
+            yield
+        finally:
+            warnings.warn, logging.Logger.callHandlers = warn, log
+            sys.stdout, sys.stderr = out, err
 
 
 class _OfOthers:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 import warnings
 
 import keras
@@ -16,6 +17,7 @@ from tensorflow.python.eager.polymorphic_function import polymorphic_function
 from watched import Case, X, Y, differences, run
 
 from kregtools.callbacks import FitDiagnosis, HealthMonitor
+from kregtools.capture.host import unheard
 from kregtools.capture.tensorflow import GraphSampler
 
 REHEARSED = GraphSampler.REHEARSED
@@ -150,6 +152,23 @@ def test_what_a_layer_says_is_the_same(every, capfd, caplog):
     assert any("of the user's own" in message for message in plain.said)
     assert not differences(watched, plain)
     assert said_watched == said and said[0] and said[1]
+
+
+def test_threads_that_go_unheard_leave_all_as_it_was():
+    def go_unheard(inside, last) -> None:
+        with unheard():
+            inside.set()
+            last.wait(0.1)
+
+    before = warnings.warn, sys.stdout, sys.stderr, logging.Logger.callHandlers
+    events = [threading.Event() for _ in range(3)]
+    # The first to go in is the first to want to come out.
+    threads = [threading.Thread(target=go_unheard, args=events[index : index + 2]) for index in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (warnings.warn, sys.stdout, sys.stderr, logging.Logger.callHandlers) == before
 
 
 def test_tensorflow_gives_its_notice_of_frequent_traces_as_before(caplog):
