@@ -112,9 +112,9 @@ def test_a_rule_that_fails_is_listed_with_its_traceback(monkeypatch, rule):
 
 def test_the_verdict_names_the_worst():
     overfit = {"loss": [0.66, 0.6, 0.5, 0.42, 0.4], "val_loss": [0.6, 0.5, 0.52, 0.65, 0.7]}
-    dead = watched(dead_units=8.0)
+    same = {**WATCHED, ("hidden", "kernel", "unit_spread"): [0.0] * STEPS}
     assert diagnose(example(logs=overfit, series=WATCHED, facts=BINARY)).verdict == "overfit"
-    assert diagnose(example(logs=overfit, series=dead, facts=BINARY)).verdict == "sick"
+    assert diagnose(example(logs=overfit, series=same, facts=BINARY)).verdict == "sick"
 
 
 def test_a_network_that_learns_nothing_in_a_sound_run_is_an_underfit():
