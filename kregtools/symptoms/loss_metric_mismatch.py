@@ -80,8 +80,8 @@ class LossMetricMismatch(SymptomRule):
     training or validation, has won less than a tenth of what lies between the share of the most frequent class and 1.
     Whatever loss and accuracy are: a crossentropy of probabilities was given outputs outside 0 to 1, by more than
     rounding, one of logits was given rows that sum to 1, or a categorical crossentropy has a single unit, or targets
-    of several classes a row. And, as a warning: an accuracy is asked for of one unit
-    that a squared or absolute error fits to class numbers, which are whole numbers in a range of 30 and go beyond 1.
+    of several classes a row. And, as a warning: an accuracy is asked for of one unit that a squared or absolute error
+    fits to class numbers, which are whole numbers in a range of 30 and go beyond 1.
 
     Why it matters: the loss is not computed from what the network puts out (Keras takes the logits from before a
     sigmoid or softmax), or the accuracy does not compare what it should. A softmax over one unit is always 1, and

@@ -98,4 +98,4 @@ class Nonfinite(SymptomRule):
 
 def _tells(tensor: str, statistic: str) -> bool:
     """Whether what is not finite there is a fault: it may be stopped on its way between inputs and loss."""
-    return tensor == "loss" or (statistic != "nonfinite" and not tensor.startswith("activation"))
+    return tensor == "loss" or (statistic != "nonfinite" and tensor.split(":")[0] != "activation")

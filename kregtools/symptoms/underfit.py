@@ -132,7 +132,7 @@ class Underfit(SymptomRule):
             self.name,
             "warning",
             f"The training loss ends at {last:.3g}, {yardstick.told(last)} ({yardstick.constant:.3g}); a network that "
-            f"fits is below {LEVEL:.0%}." + (f" What may hold it back: {reason}." if reason else ""),
+            f"fits is below {level:.0%}." + (f" What may hold it back: {reason}." if reason else ""),
             (),
             int(record.logs[-1]["step"]),
             {"loss": last, **yardstick.evidence, "ratio": yardstick.share(last), "threshold": NOTHING},

@@ -239,3 +239,20 @@ def test_an_activation_is_not_judged_where_it_is_not_known_which_targets_are_its
     record = two_outputs("sigmoid", "sigmoid")
     record.add_facts({"outputs": [{"activation": "sigmoid"}]})
     assert "labels are noise" in refusal("underfit", record)
+
+
+@pytest.mark.parametrize("end, found", [(0.5, True), (0.31, True), (0.29, False)])
+def test_targets_out_of_reach_count_from_thirty_percent_on(end, found):
+    output = {"tensor": "output", "target": "target", "shape": [None, 1], "activation": "relu"}
+    facts = {"losses": [{"name": "mean_squared_error", "target": "target"}], "outputs": [output]}
+    known = {"count": 64.0, "mean": 0.0, "std": 1.0, "min": -3.0, "max": 3.0}
+    series = {("", "target", name): [value] * 2 for name, value in known.items()}
+    record = example(logs={"loss": [1.0, 0.8, end, end, end, end]}, facts=facts, series=series)
+    assert bool(seen("underfit", record)) == found
+    if found:
+        assert f"{end:.0%} of what" in shown("underfit", record).message
+        assert "a network that fits is below 30%. What may hold it back: the targets range" in (
+            shown("underfit", record).message
+        )
+    few_below = {**series, ("", "target", "mean"): [1.5] * 2, ("", "target", "min"): [-0.8] * 2}
+    assert seen("underfit", example(logs={"loss": [1.0, 0.8, *[0.5] * 4]}, facts=facts, series=few_below)) is None
