@@ -151,7 +151,7 @@ class TuningResult:
         if any(row["status"] != "completed" for row in rows):
             columns["status"] = None
         for name in columns:
-            table.add_column(name.replace("_", " "), justify="right")
+            table.add_column(name.replace("_", " "), justify="right", overflow="fold")
         for row in rows:
             table.add_row(*(_cell(row.get(name, "")) for name in columns))
         return table
