@@ -274,9 +274,8 @@ class FitDiagnosis(keras.callbacks.Callback):
         return Outlets(outlets)
 
     def _last_step(self, epoch: int) -> int:
-        optimizer = getattr(
-            getattr(self.model, "optimizer", None), "inner_optimizer", getattr(self.model, "optimizer", None)
-        )
+        optimizer = getattr(self.model, "optimizer", None)
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         if optimizer is not None and optimizer.built:
             # Of batches; where gradients are accumulated, `iterations` counts updates.
             before: Any = keras.ops.subtract(optimizer._iterations, 1)

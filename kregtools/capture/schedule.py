@@ -50,11 +50,6 @@ class Schedule:
         self._budget, self._details = float(budget), bool(details)
         self.reset()
 
-    @property
-    def every_step(self) -> bool:
-        """Whether no step is left out."""
-        return self._interval == 1
-
     def reset(self) -> None:
         """Starts again at step 0."""
         self._next, self._must = 0, True

@@ -27,8 +27,8 @@ STRAIGHT = ("Dense", "Conv1D", "Conv2D", "Conv3D", "Dropout", "Flatten", "Reshap
 
 
 def hindrance(record: Record) -> str | None:
-    """Says what may keep the network from fitting, if the record shows something."""
-    looked_for = (_few_units, _linear, _dropped, _penalized, _decayed, at_rest, _frozen)
+    """Says what may keep the network from fitting, besides steps at rest, if the record shows something."""
+    looked_for = (_few_units, _linear, _dropped, _penalized, _decayed, _frozen)
     return next((reason for look in looked_for if (reason := look(record))), None)
 
 
