@@ -6,18 +6,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases_settings import dense
-from watched import Case, Run, X, Y, differences, gaps, is_as_before, noted, run
+from cases_settings import CASES, dense
+from watched import Case, Run, X, Y, differences, gaps, is_as_before, noted, plain, run
 
 from kregtools.callbacks import FitDiagnosis, HealthMonitor
 
-DENSE = Case(dense)
-
-
+DENSE = CASES["dense"]
 HOOKS = ["on_train_batch_begin", "on_train_batch_end", "on_epoch_end"]
-EACH_ONCE = [(KeyboardInterrupt, HOOKS[0], 1), (RuntimeError, HOOKS[1], 3), (KeyboardInterrupt, HOOKS[2], 3)]
+QUICK = (KeyboardInterrupt, HOOKS[1], 3)
 INTERRUPTS = [
-    pytest.param(*case, marks=() if case in EACH_ONCE else pytest.mark.slow)
+    pytest.param(*case, marks=() if case == QUICK else pytest.mark.slow)
     for case in itertools.product([KeyboardInterrupt, RuntimeError], HOOKS, [1, 3])
 ]
 
@@ -97,9 +95,9 @@ def test_an_error_of_the_users_own_step_is_told_as_without_the_monitor():
             model.fit(X, Y, batch_size=20, verbose=0, callbacks=callbacks)
         return type(told.value), str(told.value)
 
-    plain, watched = message([]), message([monitor()])
-    assert plain[0] is watched[0]
-    assert plain[1].split("Arguments received")[0] == watched[1].split("Arguments received")[0]
+    unwatched, watched = message([]), message([monitor()])
+    assert unwatched[0] is watched[0]
+    assert unwatched[1].split("Arguments received")[0] == watched[1].split("Arguments received")[0]
 
 
 def without_notes(watched: Run) -> Run:
@@ -108,11 +106,13 @@ def without_notes(watched: Run) -> Run:
     return watched
 
 
-@pytest.mark.parametrize("every", [(1, 1), (1, 3), (2, "auto")])
+@pytest.mark.parametrize(
+    "every", [(1, 3), pytest.param((1, 1), marks=pytest.mark.slow), pytest.param((2, "auto"), marks=pytest.mark.slow)]
+)
 def test_two_monitors_watch_one_fit(every):
-    plain, monitors = run(DENSE), [monitor(each) for each in every]
+    monitors = [monitor(each) for each in every]
     watched = without_notes(run(DENSE, monitors))
-    assert not differences(watched, plain)
+    assert not differences(watched, plain(DENSE))
     assert is_as_before(watched.model)
     for each in monitors:
         assert not gaps(watched.model, each)
@@ -143,11 +143,11 @@ def test_what_is_recorded_does_not_depend_on_how_often():
 
 def test_a_fit_diagnosis_beside_it_is_no_hindrance():
     watching, logs = monitor(), FitDiagnosis(verbose=0)
-    assert not differences(without_notes(run(DENSE, [logs, watching])), run(DENSE))
+    assert not differences(without_notes(run(DENSE, [logs, watching])), plain(DENSE))
     assert watching.record.samples
 
 
-@pytest.mark.parametrize("every", [1, 3, "auto"])
+@pytest.mark.parametrize("every", ["auto", *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 3))])
 def test_fifty_short_fits_are_traced_once(every):
     """TensorFlow logs a warning when a function is traced again and again."""
     model, watching, traced = dense(), monitor(every), []
@@ -198,16 +198,15 @@ def test_a_train_function_made_anew_is_watched_again():
     assert kernels[0] == kernels[1] + 1 == kernels[2] + 1
 
 
-def test_the_order_of_callbacks_does_not_matter():
+@pytest.mark.parametrize("last", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_the_order_of_callbacks_does_not_matter(last):
     class Perturbs(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             self.model.optimizer.learning_rate.assign(self.model.optimizer.learning_rate * 0.9)
             tf.random.uniform(())
 
     case = Case(dense, callbacks=lambda: [Perturbs()])
-    plain = run(case)
-    assert not differences(run(case, [monitor()]), plain)
-    assert not differences(run(case, [monitor()], last=True), plain)
+    assert not differences(run(case, [monitor()], last), run(case))
 
 
 def test_logs_that_callbacks_see_are_the_same():

@@ -3,12 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from cases_settings import dense
-from watched import Case, X, Y, differences, gaps, is_as_before, run
+from cases_settings import CASES, dense
+from watched import Case, X, Y, arrays, differences, gaps, is_as_before, plain, run
 
 from kregtools.callbacks import HealthMonitor
 
-DENSE = Case(dense)
+DENSE = CASES["dense"]
+QUICK = Case(lambda: dense(run_eagerly=True), arrays(epochs=1))
 
 
 class Meddler(keras.callbacks.Callback):
@@ -61,7 +62,7 @@ MEDDLING = {
 
 @pytest.mark.parametrize("what", MEDDLING)
 def test_what_a_callback_changes_is_noticed(what):
-    found = differences(run(DENSE, [Meddler(MEDDLING[what])]), run(DENSE))
+    found = differences(run(QUICK, [Meddler(MEDDLING[what])]), plain(QUICK))
     # The first draw of Keras takes its seed from Python's generator.
     assert len(found) == (2 if what == "a draw of keras" else 1), found
 
@@ -71,7 +72,7 @@ def test_two_runs_of_the_same_are_the_same():
 
 
 def test_a_model_that_keeps_something_is_not_as_before():
-    model = run(DENSE).model
+    model = run(QUICK).model
     assert is_as_before(model)
     for part, name in ((model, "train_step"), (model.optimizer, "apply"), (model.layers[0], "call")):
         object.__setattr__(part, name, getattr(part, name))
@@ -81,7 +82,7 @@ def test_a_model_that_keeps_something_is_not_as_before():
 
 
 def test_a_class_that_keeps_something_is_not_as_before(monkeypatch):
-    model = run(DENSE).model
+    model = run(QUICK).model
     original = keras.Layer.__call__
     monkeypatch.setattr(keras.Layer, "__call__", lambda self, *args, **kwargs: original(self, *args, **kwargs))
     assert not is_as_before(model)

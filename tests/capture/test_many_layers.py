@@ -1,5 +1,6 @@
 """Many tensors alike are reduced by one function of the graph: the same numbers, and a graph that stays small."""
 
+import functools
 from typing import Any
 
 import by_numpy
@@ -17,6 +18,7 @@ X = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
 DEPTH = 14
 LAST = f"dense_{DEPTH - 1}"
 FINISH = Recorder.finish
+ALONE = 10**6
 
 
 def network() -> keras.Model:
@@ -27,9 +29,8 @@ def network() -> keras.Model:
     return model
 
 
-def first_step(
-    monkeypatch: pytest.MonkeyPatch, many: int = GraphReader.MANY, details: bool = True
-) -> tuple[Record, int]:
+@functools.cache
+def first_step(many: int = GraphReader.MANY, details: bool = True) -> tuple[Record, int]:
     """The record of one step, and how many operations its graph has."""
     sizes = []
 
@@ -38,10 +39,11 @@ def first_step(
         sizes.append(len(recorder.reader._graph.get_operations()))
         return found
 
-    monkeypatch.setattr(Recorder, "finish", finish)
-    monkeypatch.setattr(GraphReader, "MANY", many)
     monitor = HealthMonitor(sample_every=1, details=details, verbose=0)
-    network().fit(X, X, batch_size=64, verbose=0, callbacks=[monitor])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "finish", finish)
+        patch.setattr(GraphReader, "MANY", many)
+        network().fit(X, X, batch_size=64, verbose=0, callbacks=[monitor])
     return monitor.record, max(sizes)
 
 
@@ -51,20 +53,19 @@ def numbers(record: Record) -> dict[tuple[str, str, str], float]:
     }
 
 
-@pytest.mark.parametrize("details", [True, False])
-def test_the_numbers_are_those_of_each_tensor_by_itself(monkeypatch, details):
-    together, _ = first_step(monkeypatch, details=details)
-    alone, _ = first_step(monkeypatch, many=10**6, details=details)
+@pytest.mark.parametrize("details", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_the_numbers_are_those_of_each_tensor_by_itself(details):
+    (together, _), (alone, _) = first_step(details=details), first_step(ALONE, details=details)
     assert numbers(together) == pytest.approx(numbers(alone), rel=1e-6, nan_ok=True)
     assert together.series(LAST, "activation", "units") == [6.0]
 
 
-def test_the_last_of_many_layers_agrees_with_numpy(monkeypatch):
-    record, _ = first_step(monkeypatch)
+def test_the_last_of_many_layers_agrees_with_numpy():
+    record, _ = first_step(details=True)
     for statistic, number in by_numpy.activation(network()(X)).items():
         assert record.series(LAST, "activation", statistic)[0] == pytest.approx(number, rel=1e-5, abs=1e-7)
 
 
-def test_a_layer_more_is_few_operations_more(monkeypatch):
-    (_, together), (_, alone) = first_step(monkeypatch), first_step(monkeypatch, many=10**6)
+def test_a_layer_more_is_few_operations_more():
+    (_, together), (_, alone) = first_step(details=True), first_step(ALONE, details=True)
     assert alone - together > 100 * (DEPTH - GraphReader.MANY)

@@ -1,5 +1,7 @@
 """What is recorded agrees with the model taken apart: layer by layer in the backend, reduced by NumPy in float64."""
 
+import functools
+
 import by_numpy
 import keras
 import numpy as np
@@ -68,6 +70,11 @@ def first_step(build, x, y) -> tuple[HealthMonitor, keras.Model, keras.Model]:
     return monitor, before, after
 
 
+@functools.cache
+def first_step_of(net: str) -> tuple[HealthMonitor, keras.Model, keras.Model]:
+    return first_step(*NETS[net])
+
+
 def value(monitor: HealthMonitor, layer: str, tensor: str, statistic: str) -> float:
     return monitor.record.series(layer, tensor, statistic)[0]
 
@@ -94,8 +101,7 @@ def outputs_and_gradients(model: keras.Model, x, y):
 
 @pytest.mark.parametrize("net", NETS)
 def test_activations_and_their_gradients(net):
-    build, x, y = NETS[net]
-    monitor, before, _ = first_step(build, x, y)
+    (_, x, y), (monitor, before, _) = NETS[net], first_step_of(net)
     for name, a, g in outputs_and_gradients(before, x, y):
         for statistic, number in {**by_numpy.activation(a), **by_numpy.gradient(g)}.items():
             found = value(monitor, name, "activation", statistic)
@@ -104,8 +110,7 @@ def test_activations_and_their_gradients(net):
 
 @pytest.mark.parametrize("net", NETS)
 def test_gradients_weights_and_updates(net):
-    build, x, y = NETS[net]
-    monitor, before, after = first_step(build, x, y)
+    (_, x, y), (monitor, before, after) = NETS[net], first_step_of(net)
     loss = squared_error(y)
     for variable, moved in zip(before.trainable_variables, after.trainable_variables, strict=True):
         old, new = array(variable.value), array(moved.value)
@@ -139,9 +144,9 @@ def test_the_loss_is_what_keras_logs():
     np.testing.assert_allclose(monitor.record.matrix("loss", "value")[1][:, 0], history["loss"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("scale", [128.0, 65536.0])
+@pytest.mark.parametrize("scale", [128.0, pytest.param(65536.0, marks=pytest.mark.slow)])
 def test_the_loss_scale_is_taken_off_every_gradient(scale):
-    plain, _, _ = first_step(dense_net, X, Y)
+    plain, _, _ = first_step_of("dense")
     scaled, _, _ = first_step(lambda: dense_net(loss_scale_factor=scale), X, Y)
     for layer, tensor in plain.record.tensors("gradient_norm"):
         for statistic in ("gradient_norm", "gradient_rms"):
@@ -155,7 +160,7 @@ def test_the_dynamic_loss_scale_is_taken_off_every_gradient():
         model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=512.0), "mse")
         return model
 
-    plain, _, _ = first_step(dense_net, X, Y)
+    plain, _, _ = first_step_of("dense")
     scaled, _, _ = first_step(build, X, Y)
     for layer, tensor in plain.record.tensors("gradient_norm"):
         expected = value(plain, layer, tensor, "gradient_norm")
@@ -207,7 +212,7 @@ def test_a_layer_called_twice_is_told_apart_by_call():
     assert other == pytest.approx(one, rel=1e-5)  # the same but for the sign
 
 
-@pytest.mark.parametrize("every", [1, 3, "auto"])
+@pytest.mark.parametrize("every", [3, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, "auto"))])
 def test_details_are_dense_at_first_and_then_ten_steps_apart(every):
     monitor = HealthMonitor(sample_every=every, verbose=0)
     run(Case(dense_net, arrays(epochs=13)), [monitor])

@@ -6,7 +6,7 @@ import tensorflow as tf
 from cases_settings import dense
 from cases_structure import branches
 from twins import matrix, watched_as_plain
-from watched import Case, X, Y, run
+from watched import Case, X, Y, plain
 
 
 def dataset(repeat: bool = False, drop: bool = False, jitter: bool = False) -> tf.data.Dataset:
@@ -40,9 +40,9 @@ DATASETS = {
     "tf.data, dicts": Case(branches, lambda: {"x": pairs()}),
 }
 CASES = {**cases_feeds.CASES, **DATASETS}
-CORE = ["tf.data, random", "generator", "PyDataset", "dicts, sample_weight", "tf.data, unknown length, several steps"]
+CORE = ["tf.data, unknown length, several steps", "generator", "dicts, sample_weight"]
 
 
 @pytest.mark.parametrize(("case", "every"), matrix(CASES, CORE))
 def test_a_watched_run_is_bit_identical_and_fully_recorded(case, every):
-    watched_as_plain(case, every, run(case))
+    watched_as_plain(case, every, plain(case))

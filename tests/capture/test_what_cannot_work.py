@@ -10,7 +10,7 @@ from cases_structure import CASES as STRUCTURES
 from cases_structure import compiled
 from keras import layers
 from steps_tensorflow import OwnStep
-from watched import ACTIVATION, GRADIENT, Case, X, Y, differences, gaps, is_as_before, run
+from watched import ACTIVATION, GRADIENT, Case, X, Y, differences, gaps, is_as_before, plain, run
 
 from kregtools.callbacks import HealthMonitor
 from kregtools.capture.capture import Capture
@@ -29,12 +29,12 @@ def ours(messages: list[str]) -> list[str]:
 def told_once(case: Case, pattern: str, every=1) -> HealthMonitor:
     """Watches a case of which one warning is expected, and nothing else that an unmonitored run has not."""
     watching = monitor(every)
-    plain, watched = run(case), run(case, [watching])
+    watched = run(case, [watching])
     told = ours(watched.said)
     assert len(told) == 1, watched.said
     assert re.search(pattern, told[0]), told
     watched.said = [message for message in watched.said if message not in told]
-    assert not differences(watched, plain)
+    assert not differences(watched, plain(case))
     assert is_as_before(watched.model)
     return watching
 
@@ -141,12 +141,12 @@ class MakesLayers(keras.Model):
         return self.top(layers.Activation("relu", name="late")(self.hidden(x)))
 
 
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("every", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_layers_made_inside_call_are_watched_or_warned_of(every):
     case, watching = Case(lambda: compiled(MakesLayers())), monitor(every)
-    plain, watched = run(case), run(case, [watching])
+    watched = run(case, [watching])
     watched.said = [message for message in watched.said if message not in ours(watched.said)]
-    assert not differences(watched, plain)
+    assert not differences(watched, plain(case))
     assert gaps(watched.model, watching) == []
     assert "late" not in set(watching.coverage.layer) or watching.coverage.set_index("layer").reason["late"]
 

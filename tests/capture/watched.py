@@ -1,6 +1,7 @@
 """How a case is trained with and without callbacks, and what must be the same after it."""
 
 import contextlib
+import functools
 import logging
 import random
 import re
@@ -57,7 +58,7 @@ class Case:
     build: Callable[[], keras.Model]
     feed: Callable[[], dict[str, Any]] = field(default_factory=arrays)
     callbacks: Callable[[], list[keras.callbacks.Callback]] = list
-    without: Mapping[str, set[str]] = field(default_factory=dict)
+    without: Mapping[str, set[str]] = field(default_factory=dict, hash=False)
     fits: int = 1
 
 
@@ -88,6 +89,12 @@ def run(case: Case, monitors: Sequence[keras.callbacks.Callback] = (), last: boo
             history = model.fit(**settings).history
             histories.append({name: log for name, log in history.items() if not name.startswith("kreg/")})
     return Run(model, histories, variables(model), draws(), said, attributes(model), paths(model))
+
+
+@functools.lru_cache(maxsize=8)
+def plain(case: Case) -> Run:
+    """The unwatched run of a case, the same every time: trained once for all tests that compare with it."""
+    return run(case)
 
 
 def differences(one: Run, other: Run) -> dict[str, str]:
