@@ -21,6 +21,7 @@ X = RNG.normal(size=(256, 8)).astype("float32")
 Y = (X.sum(axis=1) > 0).astype("float32")
 KEYS = {f"kreg/{name}" for name in ("grad_norm", "update_ratio", "dead_units", "generalization_gap", "findings")}
 MONITORS = [FitDiagnosis, HealthMonitor]
+EPOCHS, ENOUGH = 3, 6  # enough to call a run healthy
 
 
 def network(learning_rate: float = 0.3, **settings) -> keras.Model:
@@ -34,7 +35,7 @@ def network(learning_rate: float = 0.3, **settings) -> keras.Model:
     return model
 
 
-def fit(*callbacks, epochs: int = 6, model: keras.Model | None = None, validate: bool = True, **settings):
+def fit(*callbacks, epochs: int = EPOCHS, model: keras.Model | None = None, validate: bool = True, **settings):
     model = model or network()
     validation = (X[192:], Y[192:]) if validate else None
     return model.fit(
@@ -58,7 +59,7 @@ def test_the_logs_are_floats_in_every_epoch(kind):
     history = fit(kind(), model=network(run_eagerly=False)).history
     assert history.keys() >= KEYS
     for key in KEYS:
-        assert len(history[key]) == 6 and all(isinstance(value, float) for value in history[key])
+        assert len(history[key]) == EPOCHS and all(isinstance(value, float) for value in history[key])
     gap = np.array(history["val_loss"]) - history["loss"]
     np.testing.assert_allclose(history["kreg/generalization_gap"], gap, rtol=1e-5)
 
@@ -95,7 +96,7 @@ def test_a_log_of_that_name_is_left_alone_with_one_warning():
 
 def test_a_healthy_run_is_silent(capsys):
     monitor = HealthMonitor()
-    fit(monitor, model=network(run_eagerly=False))
+    fit(monitor, model=network(run_eagerly=False), epochs=ENOUGH)
     assert monitor.diagnosis.verdict == "healthy"
     assert capsys.readouterr() == ("", "")
 
@@ -110,9 +111,9 @@ def test_a_sick_run_is_told_with_cause_and_remedy(capsys):
     assert "cause: lr_too_high" in told and "remedy: Lower the learning rate from 30" in told
 
 
-@pytest.mark.parametrize("verbose, printed", [(0, False), (1, True), (2, True)])
+@pytest.mark.parametrize("verbose, printed", [(0, False), (1, True), pytest.param(2, True, marks=pytest.mark.slow)])
 def test_verbosity(capsys, verbose, printed):
-    fit(HealthMonitor(verbose=verbose))
+    fit(HealthMonitor(verbose=verbose), epochs=ENOUGH)
     assert ("kregtools: healthy" in capsys.readouterr().out) == printed
 
 
@@ -178,12 +179,12 @@ def test_what_is_ignored_is_not_found():
 
 def test_state_is_reset_across_fit_calls():
     monitor = HealthMonitor(verbose=0)
-    fit(monitor, model=network(learning_rate=30.0))
-    model = network()
+    fit(monitor, model=network(learning_rate=30.0), epochs=1)
+    model, steps = network(run_eagerly=False), 6 * ENOUGH
     for _ in range(2):
-        fit(monitor, model=model)
-        assert monitor.diagnosis.verdict == "healthy" and len(monitor.record.logs) == 6
-    assert monitor.record.steps[0] == 36 and monitor.record.logs[-1]["step"] == 71
+        fit(monitor, model=model, epochs=ENOUGH)
+        assert monitor.diagnosis.verdict == "healthy" and len(monitor.record.logs) == ENOUGH
+    assert monitor.record.steps[0] == steps and monitor.record.logs[-1]["step"] == 2 * steps - 1
 
 
 @pytest.mark.parametrize("kind", MONITORS)
@@ -200,7 +201,7 @@ def test_a_failing_symptom_is_one_warning_and_training_goes_on(monkeypatch):
     monitor = HealthMonitor(verbose=0)
     with pytest.warns(KregtoolsWarning, match="broken: its rule failed .*oh") as warned:
         history = fit(monitor)
-    assert len(ours(warned)) == 1 and len(history.epoch) == 6
+    assert len(ours(warned)) == 1 and len(history.epoch) == EPOCHS
     assert monitor.diagnosis.verdict == "undetermined"
 
 
@@ -213,7 +214,7 @@ def test_a_failure_inside_the_monitor_is_one_warning_and_training_goes_on(monkey
         KregtoolsWarning, match="_end_epoch failed with ZeroDivisionError: oh. Training goes on"
     ) as warned:
         history = fit(HealthMonitor(verbose=0))
-    assert len(ours(warned)) == 1 and len(history.epoch) == 6
+    assert len(ours(warned)) == 1 and len(history.epoch) == EPOCHS
 
 
 def test_statistics_that_cannot_be_read_are_one_warning_and_training_goes_on(monkeypatch):
@@ -224,7 +225,7 @@ def test_statistics_that_cannot_be_read_are_one_warning_and_training_goes_on(mon
     monkeypatch.setattr("kregtools.capture.decoding.statistics", broken)
     with pytest.warns(KregtoolsWarning, match="the statistics cannot be read .*oh") as warned:
         history = fit(HealthMonitor(sample_every=1, verbose=0))
-    assert len(ours(warned)) == 1 and len(history.epoch) == 6
+    assert len(ours(warned)) == 1 and len(history.epoch) == EPOCHS
 
 
 def test_a_failing_statistic_leaves_the_rest(monkeypatch):
@@ -254,7 +255,7 @@ def test_every_finished_epoch_is_on_disk_when_training_is_interrupted(tmp_path):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(HealthMonitor(directory=tmp_path / "run", verbose=0), Interrupt())
+        fit(HealthMonitor(directory=tmp_path / "run", verbose=0), Interrupt(), epochs=4)
     assert len(kregtools.load(tmp_path / "run").record.logs) == 3
 
 
@@ -276,7 +277,7 @@ def test_a_full_disk_is_one_warning_and_recording_goes_on_in_memory(tmp_path):
 
     with pytest.warns(KregtoolsWarning, match="cannot be written .*No space left.* goes on in memory") as warned:
         fit(monitor, Fill())
-    assert len(ours(warned)) == 1 and len(monitor.record.logs) == 6
+    assert len(ours(warned)) == 1 and len(monitor.record.logs) == EPOCHS
 
 
 # ---- bad input

@@ -20,7 +20,7 @@ Y = (X[:, :4].sum(axis=1) > 0).astype("float32")
 def fit(*callbacks, epochs=3, verbose=0, learning_rate=0.01):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1, "sigmoid")])
-    model.compile(keras.optimizers.Adam(learning_rate), "binary_crossentropy")
+    model.compile(keras.optimizers.SGD(learning_rate), "binary_crossentropy")
     model.fit(X, Y, validation_split=0.25, epochs=epochs, verbose=verbose, callbacks=list(callbacks))
     return model
 

@@ -1,4 +1,5 @@
 import copy
+import functools
 
 import keras
 import numpy as np
@@ -51,6 +52,11 @@ def fit(*callbacks, validate: bool = True, epochs: int = 3) -> keras.Model:
     return model
 
 
+@functools.cache
+def unrecalibrated() -> keras.Model:
+    return fit()
+
+
 def test_validation_and_checkpoints_see_the_corrected_model():
     seen = Seen()
     fit(RecalibrateBatchNorm(X), seen)
@@ -74,7 +80,7 @@ def test_without_validation_it_runs_at_the_end():
 
 
 def test_training_itself_does_not_change():
-    plain, corrected = fit(), fit(RecalibrateBatchNorm(X))
+    plain, corrected = unrecalibrated(), fit(RecalibrateBatchNorm(X))
     for a, b in zip(plain.trainable_weights, corrected.trainable_weights, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -104,7 +110,7 @@ def test_weights_that_the_optimizer_averages_at_the_end_get_their_own_statistics
     model = keras.Sequential(
         [keras.Input((8,)), layers.Dense(4), layers.BatchNormalization(name="norm"), layers.Dense(1, "sigmoid")]
     )
-    model.compile(keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.5), "binary_crossentropy")
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5), "binary_crossentropy")
     model.fit(X, Y, validation_data=(X, Y), epochs=2, verbose=0, callbacks=[RecalibrateBatchNorm(X)])
     clean = np.asarray(model.layers[0](X))
     np.testing.assert_allclose(model.get_layer("norm").moving_variance, clean.var(axis=0), rtol=1e-4)
@@ -115,7 +121,7 @@ def swapped(order: str, epochs: int = 2, **swap) -> tuple[keras.Model, list[np.n
     keras.utils.set_random_seed(5)
     parts = [layers.Dense(4, name="first"), layers.BatchNormalization(name="norm"), layers.Dense(1, "sigmoid")]
     model = keras.Sequential([keras.Input((8,)), *parts])
-    model.compile(keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.9), "binary_crossentropy")
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9), "binary_crossentropy")
     apart = []
 
     class Saves(keras.callbacks.Callback):
@@ -129,7 +135,7 @@ def swapped(order: str, epochs: int = 2, **swap) -> tuple[keras.Model, list[np.n
     return model, apart
 
 
-@pytest.mark.parametrize("swap", [{}, {"swap_on_epoch": True}])
+@pytest.mark.parametrize("swap", [{}, pytest.param({"swap_on_epoch": True}, marks=pytest.mark.slow)])
 def test_weights_that_are_swapped_have_their_own_statistics_wherever_a_model_is_saved(swap):
     model, apart = swapped("src", **swap)
     assert max(apart) < 1e-3
@@ -142,7 +148,7 @@ def test_a_callback_that_saves_before_the_correction_of_swapped_weights_saves_th
     assert max(swapped("scr")[1]) > 0.01
 
 
-@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_best_weights_that_are_restored_have_their_statistics(every):
     stop = keras.callbacks.EarlyStopping(mode="max", patience=1, restore_best_weights=True)  # the first epoch is best
     model = fit(stop, RecalibrateBatchNorm(X, every=every), epochs=5)
@@ -159,15 +165,19 @@ def test_checkpoints_hold_the_corrected_model(first, tmp_path):
         np.testing.assert_allclose(saved.get_layer("norm").moving_variance, X.var(axis=0), rtol=1e-4)
 
 
-@pytest.mark.parametrize("harmful", [True, False])
-@pytest.mark.parametrize("monitor, mode", [("val_loss", "auto"), ("loss", "min")])
+@pytest.mark.parametrize("harmful, monitor, mode", [
+    (True, "val_loss", "auto"),
+    (False, "loss", "min"),
+    pytest.param(True, "loss", "min", marks=pytest.mark.slow),
+    pytest.param(False, "val_loss", "auto", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_a_recalibration_that_harms_is_undone(harmful, monitor, mode):
     seen = Seen()
     # From other rows, the statistics harm; from those of training, they help.
     rows = 30 * X + 100 if harmful else X
     callback = RecalibrateBatchNorm(rows, validation_data=(X, Y), keep_best=True, monitor=monitor, mode=mode)
     model = fit(callback, seen)
-    plain = fit()
+    plain = unrecalibrated()
     assert (callback.shift.after["loss"] > callback.shift.before["loss"]) == harmful
     assert callback.shift.corrected != harmful
     expected = plain.get_layer("norm").moving_variance if harmful else X.var(axis=0)
@@ -178,7 +188,9 @@ def test_a_metric_that_is_not_there_leaves_the_statistics_and_is_warned_of():
     callback = RecalibrateBatchNorm(X, validation_data=(X, Y), keep_best=True, monitor="val_accuracy")
     with pytest.warns(KregtoolsWarning, match=r"Received: monitor='accuracy'. Expected one of: loss"):
         model = fit(callback)
-    np.testing.assert_array_equal(model.get_layer("norm").moving_variance, fit().get_layer("norm").moving_variance)
+    np.testing.assert_array_equal(
+        model.get_layer("norm").moving_variance, unrecalibrated().get_layer("norm").moving_variance
+    )
 
 
 def state(diagnosis, name: str = "variance_shift") -> str:
@@ -186,8 +198,12 @@ def state(diagnosis, name: str = "variance_shift") -> str:
     return frame[frame.name == name].state.item()
 
 
-@pytest.mark.parametrize("monitor_first", [True, False])
-@pytest.mark.parametrize("kind", [HealthMonitor, FitDiagnosis])
+@pytest.mark.parametrize("kind, monitor_first", [
+    (HealthMonitor, True),
+    (FitDiagnosis, False),
+    pytest.param(HealthMonitor, False, marks=pytest.mark.slow),
+    pytest.param(FitDiagnosis, True, marks=pytest.mark.slow),
+])  # fmt: skip
 def test_a_monitor_beside_it_records_and_judges_what_it_measured(kind, monitor_first):
     monitor, correct = kind(verbose=0), RecalibrateBatchNorm(X)
     fit(*([monitor, correct] if monitor_first else [correct, monitor]))

@@ -223,14 +223,14 @@ def test_a_damaged_record_is_one_warning_and_the_run_goes_on(tmp_path, unwatched
 NAMES = ["<script>alert(1)</script>", "{{ 7*7 }}", "naïve λ 层", "a#2", 'quo"te', "%s%n", "../../etc", "x" * 500]
 
 
-@pytest.mark.parametrize("name", NAMES[:3])
-def test_a_hostile_name_of_a_metric_is_a_name_and_nothing_else(name, tmp_path):
+def test_hostile_names_of_metrics_are_names_and_nothing_else(tmp_path):
     model = network()
-    model.compile("sgd", "mse", metrics=[keras.metrics.MeanAbsoluteError(name=name)])
+    model.compile("sgd", "mse", metrics=[keras.metrics.MeanAbsoluteError(name=name) for name in NAMES[:3]])
     monitor = HealthMonitor(directory=tmp_path / "run", verbose=0)
     fit(monitor, model=model, epochs=2)
     run = kregtools.load(tmp_path / "run")
-    assert np.isfinite(run.record.log(name)).all()
+    for name in NAMES[:3]:
+        assert np.isfinite(run.record.log(name)).all(), name
     assert "<script>alert(1)" not in run.report(tmp_path / "run.html").read_text()
     assert str(run.diagnosis)
 
