@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -35,3 +37,19 @@ def guarded(method: Method) -> Method:
             return None
 
     return call  # pyright: ignore[reportReturnType]
+
+
+def expect_nan() -> None:
+    """Lets KerasTuner keep what is NaN in every epoch without NumPy's warning of it, which would be our doing."""
+    if "keras_tuner" in sys.modules and warnings.filters[:1] != [_ALL_NAN]:
+        warnings.filterwarnings("ignore", "All-NaN axis encountered", RuntimeWarning, r"keras_tuner\.")
+
+
+# As `warnings` keeps it.
+_ALL_NAN = (
+    "ignore",
+    re.compile("All-NaN axis encountered", re.IGNORECASE),
+    RuntimeWarning,
+    re.compile(r"keras_tuner\."),
+    0,
+)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from rich.text import Text
 
-from kregtools.callbacks._guard import guarded
+from kregtools.callbacks._guard import expect_nan, guarded
 from kregtools.callbacks._monitors import enter, shift_values
 from kregtools.callbacks._outlets import Events, Outlet, Outlets, Page, Printed
 from kregtools.callbacks._pace import is_milestone
@@ -196,6 +196,7 @@ class FitDiagnosis(keras.callbacks.Callback):
 
     @guarded
     def _begin(self) -> None:
+        expect_nan()
         # Allow instances to be re-used across `model.fit()` calls.
         self._earlier = self.record if self.record.logs else None
         self.record = Record({**model_facts(self.model, self.params), "watching": {"taps": False}})

@@ -96,14 +96,17 @@ def initial_loss(record: Record) -> float:
 
 
 def still_learning(record: Record) -> bool:
-    """Whether the last loss known is above half of the initial one; a run that converged has small gradients.
-
-    What soft targets cost a perfect prediction, too, is left out of both.
-    """
+    """Whether the last loss known is above half of the initial one; a run that converged has small gradients."""
     losses = data_loss(record)
     last = _first(losses[::-1]) if len(losses) else _first(record.series("", "loss", "value")[::-1])
-    perfect = judged.perfect or 0.0 if (judged := yardstick(record)) else 0.0
-    return not last - perfect <= 0.5 * (initial_loss(record) - perfect)
+    return not last <= halfway(record)
+
+
+def halfway(record: Record) -> float:
+    """The middle between the initial loss and that of a perfect prediction, which soft targets keep above 0."""
+    judged = yardstick(record)
+    perfect = judged.perfect or 0.0 if judged else 0.0
+    return perfect + 0.5 * (initial_loss(record) - perfect)
 
 
 def first_step(record: Record, shown: np.ndarray) -> int:

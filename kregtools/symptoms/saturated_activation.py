@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
+from kregtools.symptoms.curves import lowest, validation_data_loss
 from kregtools.symptoms.evidence import (
     consumers,
     first_step,
+    halfway,
     intact,
     layer_facts,
     output_layers,
@@ -23,6 +25,8 @@ BOUNDED = ("sigmoid", "tanh", "hard_sigmoid", "hard_tanh")
 GATED = ("Multiply", "Dot")
 STUCK = {"loss": [0.7, 0.69, 0.69]}
 SOLVED = {"loss": [0.7, 0.2, 0.05]}
+BY_HEART = {"loss": [1.1, 0.5, 0.2], "val_loss": [1.4, 1.2, 1.0]}
+BINARY = {"losses": [{"name": "binary_crossentropy"}]}
 
 
 def _layers(*classes: str, activation: str = "tanh") -> dict[str, Any]:
@@ -47,10 +51,12 @@ class SaturatedActivation(SymptomRule):
 
     How it is detected: by the share of a hidden layer's sigmoid outputs outside 0.01 to 0.99, tanh outputs outside
     -0.99 to 0.99 and hard ones at their bounds. It is above one half in at least half of the sampled steps and in
-    the last one, while the loss is still above half of what it was before training. Output layers are meant to
+    the last one, while the loss is still above half of what it was before training; of layers that were saturated
+    before the first update, while the validation loss has never been below that half. Output layers are meant to
     saturate, and so are gates, which a `Multiply` or `Dot` follows; softmax and recurrent layers are left out.
 
-    Why it matters: at a limit the derivative is next to zero, so nothing before the layer learns.
+    Why it matters: at a limit the derivative is next to zero, so nothing before the layer learns. What starts at a
+    limit is a hash of the input: the layers after it can learn it by heart, and get new rows wrong.
 
     What to do: see the cause; scale the inputs, initialize with smaller weights, lower the learning rate, or use relu.
 
@@ -68,11 +74,18 @@ class SaturatedActivation(SymptomRule):
             series=_saturated(0.8, 0.8, 0.8, 0.8),
             facts=_layers("Activation", "Dense", activation="hard_sigmoid"),
         ),
+        example(logs=BY_HEART, series=_saturated(0.7, 0.7, 0.7, 0.7), facts={**_layers("Dense", "Dense"), **BINARY}),
     )
     HEALTHY: ClassVar = (
         example(logs=STUCK, series=_saturated(0.1, 0.2, 0.3, 0.4), facts=_layers("Dense", "Dense")),
         example(logs=SOLVED, series=_saturated(0.6, 0.6, 0.7, 0.8), facts=_layers("Dense", "Dense")),
         example(logs=STUCK, series=_saturated(0.9, 0.3, 0.1, 0.1), facts=_layers("Dense", "Dense")),
+        example(logs=BY_HEART, series=_saturated(0.1, 0.7, 0.7, 0.7), facts={**_layers("Dense", "Dense"), **BINARY}),
+        example(
+            logs={**SOLVED, "val_loss": [0.6, 0.3, 0.5]},
+            series=_saturated(0.7, 0.7, 0.7, 0.7),
+            facts={**_layers("Dense", "Dense"), **BINARY},
+        ),
         example(logs=STUCK, series=_saturated(0.9, 0.9, 0.9, 0.9, layer="layer_1"), facts=_layers("Dense", "Dense")),
         example(logs=STUCK, series=_saturated(0.9, 0.9, 0.9), facts=_layers("Dense", "Reshape")),
         example(logs=STUCK, series=_saturated(0.9, 0.9, 0.9), facts=_layers("Dense", "Multiply", "Dense")),
@@ -85,7 +98,10 @@ class SaturatedActivation(SymptomRule):
         layers, shares = record.matrix("activation", "saturated_fraction")
         hidden = self._hidden(record)
         chosen = [index for index, name in enumerate(layers) if name.split("#")[0] in hidden]
-        if not chosen or not still_learning(record):
+        if not chosen:
+            return None
+        learning = still_learning(record)
+        if not learning and not lowest(validation_data_loss(record)) > halfway(record):
             return None
         share = shares[:, chosen]
         share = share[intact(record)] if (share > SHARE).any() else share
@@ -93,7 +109,7 @@ class SaturatedActivation(SymptomRule):
         if measured.max() < 2:
             raise CannotCheckError("the activations were finite in fewer than two sampled steps: train longer")
         often = (share > SHARE).sum(axis=0) >= np.maximum(2, measured / 2)
-        stuck = often & (_last(share) > SHARE)
+        stuck = often & (_last(share) > SHARE) & (learning | (shares[0, chosen] > SHARE))
         if not stuck.any():
             return None
         worst = int(np.argmax(np.where(stuck, _last(share), 0.0)))
