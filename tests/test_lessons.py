@@ -45,6 +45,7 @@ def test_text_has_a_row_for_each_variant(capsys):
     assert all(variant in printed for variant in lesson("symmetry").LESSON.variants)
 
 
+@pytest.mark.slow
 def test_units_that_start_equal_are_seen(capsys):
     found = outcomes("symmetry", capsys)
     assert found["random"]["validation"] > 0.9 > 0.6 > found["constant 0.05"]["validation"]

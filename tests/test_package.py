@@ -26,7 +26,14 @@ def test_what_a_module_lists_is_there(module):
 
 
 @pytest.mark.parametrize(
-    "imports", ["import kregtools, keras", "import keras, kregtools", "import kregtools.diagnosis, keras"]
+    "imports",
+    [
+        "import kregtools, keras",
+        *(
+            pytest.param(f"import {names}", marks=pytest.mark.slow)
+            for names in ("keras, kregtools", "kregtools.diagnosis, keras")
+        ),
+    ],
 )
 def test_our_objects_are_registered_once_keras_is_there(imports):
     code = f"{imports}; print(keras.saving.get_registered_object('kregtools>DropoutAware').__name__)"
@@ -36,5 +43,4 @@ def test_our_objects_are_registered_once_keras_is_there(imports):
 
 def test_importing_it_adds_little_to_importing_keras():
     code = "import keras, time; began = time.process_time(); import kregtools; print(time.process_time() - began)"
-    seconds = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(2)]
-    assert min(seconds) < 0.3
+    assert any(float(subprocess.check_output([sys.executable, "-c", code])) < 0.3 for _ in range(2))

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from cases_structure import compiled, stack
 from keras import layers, ops
-from watched import Case, X, Y, differences, run
+from watched import Case, X, Y, differences, momentum, run
 
 from kregtools.callbacks import HealthMonitor
 from kregtools.capture.tensorflow import GraphSampler
@@ -49,7 +49,7 @@ class Unlabelled(Step):
         return ops.mean((self.top(next(self.others)) - 1.0) ** 2)
 
 
-@pytest.mark.parametrize("every", [1, "auto"])
+@pytest.mark.parametrize("every", [1, pytest.param("auto", marks=pytest.mark.slow)])
 def test_batches_that_a_step_fetches_itself_are_fetched_once(every):
     case = Case(lambda: compiled(Unlabelled()))
     watching = monitor(every)
@@ -114,7 +114,7 @@ class Baked(layers.Layer):
         return x + np.random.normal(size=x.shape[1:]).astype("float32") + random.random()
 
 
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("every", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_what_is_drawn_at_the_trace_is_drawn_once(every):
     def fitted(*monitors):
         keras.utils.set_random_seed(3)
@@ -132,14 +132,21 @@ def strategies():
     return tf.distribute.MirroredStrategy(["cpu:0"]), tf.distribute.OneDeviceStrategy("cpu:0")
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["mirrored", "one device"])
-@pytest.mark.parametrize("noise", [False, True])
+MIRRORED, ONE_DEVICE = range(2)
+
+
+OTHERS = [(MIRRORED, False), (ONE_DEVICE, True), (ONE_DEVICE, False)]
+
+
+@pytest.mark.parametrize(
+    "which, noise", [(MIRRORED, True), *(pytest.param(*each, marks=pytest.mark.slow) for each in OTHERS)]
+)
 def test_a_strategy_of_one_replica_is_rehearsed(which, noise):
     def fitted(*monitors):
         keras.backend.clear_session()
         keras.utils.set_random_seed(3)
         with strategies()[which].scope():
-            model = stack(*[Noise()] * noise, layers.Dense(8, activation="silu"), layers.Dense(1), optimizer="adam")
+            model = stack(*[Noise()] * noise, layers.Dense(8, activation="silu"), layers.Dense(1), optimizer=momentum())
         model.fit(X, Y, batch_size=20, epochs=2, verbose=0, callbacks=[*monitors])
         return [np.array(value) for value in (*model.weights, *model.optimizer.variables)]
 
@@ -239,7 +246,7 @@ def test_a_mask_of_another_length_than_the_output_ends_no_run():
     assert ("cut", "activation") in watching.record.tensors("std")
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("float32", marks=pytest.mark.slow)])
 def test_accumulated_gradients_are_looked_at_where_they_are_applied(policy):
     keras.config.set_dtype_policy(policy)
     try:

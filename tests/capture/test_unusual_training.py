@@ -102,8 +102,10 @@ class RawNoise(layers.Layer):
         return x + tf.random.normal(tf.shape(x))
 
 
-@pytest.mark.parametrize("every", [1, 3, "auto"])
-@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize("inner, every", [
+    (False, 1), (True, "auto"),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in [(False, 3), (False, "auto"), (True, 1), (True, 3)]),
+])  # fmt: skip
 def test_a_model_that_draws_from_tensorflow_goes_on_drawing_the_same(inner, every):
     case, watching = Case(lambda: stack(RawNoise(inner), layers.Dense(4), layers.Dense(1))), monitor(every)
     assert not differences(run(case, [watching]), run(case))
@@ -136,7 +138,7 @@ class Shouts(layers.Layer):
         return layers.add([x, x])
 
 
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("every", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_what_a_layer_says_is_the_same(every, capfd, caplog):
     case = Case(lambda: stack(layers.Dense(4), Shouts(), layers.Dense(1)))
 
@@ -171,7 +173,8 @@ def test_threads_that_go_unheard_leave_all_as_it_was():
     assert (warnings.warn, sys.stdout, sys.stderr, logging.Logger.callHandlers) == before
 
 
-def test_tensorflow_gives_its_notice_of_frequent_traces_as_before(caplog):
+@pytest.mark.parametrize("every", ["auto", *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 3))])
+def test_tensorflow_gives_its_notice_of_frequent_traces_as_before(caplog, every):
     def told(*every) -> list[str]:
         """What is said of seven models, each of them watched by monitors of its own."""
         # The notice is given twice at most for a function, and that of a fit is always the same.
@@ -188,7 +191,7 @@ def test_tensorflow_gives_its_notice_of_frequent_traces_as_before(caplog):
     tf.get_logger().propagate = True
     try:
         plain = told()
-        assert plain and told(1) == told(3) == told("auto") == plain
+        assert plain and told(every) == plain
     finally:
         tf.get_logger().propagate = propagates
 

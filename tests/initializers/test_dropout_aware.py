@@ -85,11 +85,12 @@ def std_ratios(rate: float, distribution: str, draws: int, width: int = 256) -> 
     return np.array(ratios)
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.3, 0.5])
+@pytest.mark.parametrize("rate", [0.5, *(pytest.param(each, marks=pytest.mark.slow) for each in (0.0, 0.3))])
 def test_thirty_layers_keep_the_std(rate):
     assert 1 / 1.4 < np.median(std_ratios(rate, "orthogonal", draws=7)) < 1.4
 
 
+@pytest.mark.slow
 def test_orthogonal_draws_vary_less_than_those_on_the_hypersphere():
     spread = {name: np.log(std_ratios(0.0, name, draws=12)).std() for name in ("orthogonal", "hypersphere")}
     assert spread["orthogonal"] < spread["hypersphere"]
@@ -172,7 +173,9 @@ def test_a_layer_that_is_built_while_keras_traces_it_can_have_one():
     assert model.layers[0].dense.kernel.shape == (8, 4)
 
 
-@pytest.mark.parametrize("first, second", [("kregtools", "keras"), ("keras", "kregtools")])
+@pytest.mark.parametrize(
+    "first, second", [("kregtools", "keras"), pytest.param("keras", "kregtools", marks=pytest.mark.slow)]
+)
 def test_a_model_with_it_loads_in_another_process(tmp_path, first, second):
     inputs = keras.Input((8,))
     initializer = DropoutAware("elu", 0.2, mode="average", seed=1)

@@ -108,6 +108,7 @@ def test_a_mask_goes_the_way_of_the_layer():
     np.testing.assert_array_equal(outputs[1, 0], outputs[1, 2])
 
 
+@pytest.mark.slow
 def test_watching_changes_nothing_and_finds_nothing():
     def train(callbacks):
         keras.utils.set_random_seed(0)

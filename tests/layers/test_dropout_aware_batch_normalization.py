@@ -69,6 +69,7 @@ def test_collecting_within_collecting():
     assert len(outer) == len(inner) == 1
 
 
+@pytest.mark.slow
 def test_a_model_with_it_loads_in_another_process(tmp_path):
     model = keras.Sequential([keras.Input((5,)), DropoutAwareBatchNormalization(momentum=0.5), keras.layers.Dense(2)])
     model.compile("sgd", "mse")

@@ -30,7 +30,10 @@ def fitted(body: keras.Layer, rate: float = 0.05, epochs: int = 3, **settings) -
     return model
 
 
-@pytest.mark.parametrize("settings", [{"run_eagerly": True}, {"jit_compile": False}, {"jit_compile": True}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"run_eagerly": True}, {"jit_compile": False}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)],
+)
 def test_training_is_that_of_the_block_alone(settings):
     plain, followed = fitted(network(), **settings), fitted(DropoutFreeStatistics(network()), **settings)
     for a, b in zip(plain.trainable_variables, followed.trainable_variables, strict=True):

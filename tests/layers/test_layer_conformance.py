@@ -106,7 +106,18 @@ TABLE = {
 }
 
 
-@pytest.mark.parametrize("name", TABLE)
+# Variants of what is in the table, and what takes longest: it has fast tests of its own as well.
+SLOW = {
+    "DropConnect-EinsumDense",
+    "DropConnect-LSTM",
+    "FractionalMaxPooling2D-random",
+    "RandomTokenInsertion-vocabulary",
+    "RandomShift-channels",
+    "RandomPitchShift",
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in TABLE])
 def test_a_layer_keeps_to_what_keras_asks(name):
     make, inputs, flags = TABLE[name]
     check_layer(make, inputs, **flags)

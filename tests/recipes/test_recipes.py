@@ -100,6 +100,7 @@ def test_help_lists_every_hyperparameter(run):
     assert flags <= set(re.findall(r"--[a-z0-9-]+", result.stdout))
 
 
+@pytest.mark.slow
 def test_digits_trains_and_writes_the_report(tmp_path):
     command = [sys.executable, str(RECIPE_FOLDER / "digits_dense.py"), "--smoke"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
@@ -133,7 +134,7 @@ def test_a_search_prints_its_trials_and_goes_on_where_it_was(run):
 
 
 def test_imdb_reads_the_file_it_is_given(run, reviews):
-    result = run("imdb_bow", "--epochs", "15", "--data-dir", str(reviews), "--learning-rate", "0.01")
+    result = run("imdb_bow", "--epochs", "5", "--data-dir", str(reviews), "--learning-rate", "0.03", "--report", "")
     assert result.returncode == 0, result.stderr
     assert float(re.search(r"test: accuracy ([\d.]+)", result.stdout)[1]) > 0.95
 

@@ -40,6 +40,7 @@ def undisturbed(undisturbed_in: Path) -> list[dict[str, Any]]:
     return ended(run(undisturbed_in, 2, 6))
 
 
+@pytest.mark.slow
 def test_two_workers_end_with_all_that_one_search_leaves(undisturbed: Any, undisturbed_in: Path) -> None:
     assert [row["status"] for row in undisturbed] == ["completed"] * 6
     left = {path.name for path in undisturbed_in.iterdir()}

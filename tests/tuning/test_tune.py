@@ -170,7 +170,9 @@ search(directory={directory!r}, callbacks=[Interrupt()])
 """
 
 
-@pytest.mark.parametrize(("signal", "epoch", "finished"), [("SIGINT", 2, 0), ("SIGKILL", 5, 1)])
+@pytest.mark.parametrize(
+    ("signal", "epoch", "finished"), [pytest.param("SIGINT", 2, 0, marks=pytest.mark.slow), ("SIGKILL", 5, 1)]
+)
 def test_an_interrupted_search_goes_on_where_it_stopped(
     signal: str, epoch: int, finished: int, tmp_path: Path, reference: TuningResult
 ) -> None:
