@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import sys
@@ -41,15 +42,12 @@ def guarded(method: Method) -> Method:
 
 def expect_nan() -> None:
     """Lets KerasTuner keep what is NaN in every epoch without NumPy's warning of it, which would be our doing."""
-    if "keras_tuner" in sys.modules and warnings.filters[:1] != [_ALL_NAN]:
-        warnings.filterwarnings("ignore", "All-NaN axis encountered", RuntimeWarning, r"keras_tuner\.")
+    filters: Any = warnings.filters
+    # Past `warnings.filterwarnings`, which would have those shown again that Python shows once.
+    if "keras_tuner" in sys.modules and filters[:1] != [_ALL_NAN]:
+        with contextlib.suppress(ValueError):
+            filters.remove(_ALL_NAN)
+        filters.insert(0, _ALL_NAN)
 
 
-# As `warnings` keeps it.
-_ALL_NAN = (
-    "ignore",
-    re.compile("All-NaN axis encountered", re.IGNORECASE),
-    RuntimeWarning,
-    re.compile(r"keras_tuner\."),
-    0,
-)
+_ALL_NAN = ("ignore", re.compile("All-NaN axis encountered"), RuntimeWarning, re.compile(r"keras_tuner\."), 0)

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 from keras import tree
 
+from kregtools.capture.host import hushed
 from kregtools.capture.names import layer_names, named_layers
 
 # Layers that are an activation by themselves.
@@ -266,7 +267,8 @@ def _optimizer(optimizer: Any) -> dict[str, Any] | None:
         return None
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     inner = optimizer.inner_optimizer if scaled else optimizer
-    settings = _tried(lambda: dict(inner.get_config())) or {}
+    with hushed(DeprecationWarning):  # Keras converts the learning rate in a way that NumPy warns of
+        settings = _tried(lambda: dict(inner.get_config())) or {}
     schedule = getattr(inner, "_learning_rate", None)
     is_schedule = callable(schedule) and not isinstance(schedule, keras.Variable) and not keras.ops.is_tensor(schedule)
     facts = {
@@ -277,7 +279,7 @@ def _optimizer(optimizer: Any) -> dict[str, Any] | None:
     }
     # One of the user's own is not called: it may count or print, or have no answer before the first step.
     if not is_schedule or type(schedule).__module__.startswith("keras."):
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception), hushed(DeprecationWarning):
             facts["learning_rate"] = float(inner.learning_rate)
     return facts
 

@@ -92,6 +92,19 @@ def unheard() -> Iterator[None]:
             sys.stdout, sys.stderr = out, err
 
 
+@contextlib.contextmanager
+def hushed(category: type[Warning]) -> Iterator[None]:
+    """Ignores the warnings of a category inside the block; as above, nothing else is shown again for it."""
+    ignored: tuple[Any, ...] = ("ignore", None, category, None, 0)
+    filters: Any = warnings.filters
+    filters.insert(0, ignored)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            filters.remove(ignored)
+
+
 class _OfOthers:
     """A stream that only some threads write to."""
 
