@@ -352,7 +352,7 @@ def test_the_model_and_all_random_state_stay_as_they_were():
     assert "compute_loss" not in vars(model) and keras.config.floatx() == "float32"
 
 
-@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("built", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_fit_after_it_gives_the_same_bits(built):
     def fitted(look: bool) -> list[np.ndarray]:
         keras.utils.set_random_seed(3)

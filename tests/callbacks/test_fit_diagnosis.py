@@ -187,7 +187,7 @@ def test_state_is_reset_across_fit_calls():
     assert monitor.record.steps[0] == steps and monitor.record.logs[-1]["step"] == 2 * steps - 1
 
 
-@pytest.mark.parametrize("kind", MONITORS)
+@pytest.mark.parametrize("kind", [HealthMonitor, pytest.param(FitDiagnosis, marks=pytest.mark.slow)])
 def test_it_copies_and_pickles_before_and_after(kind):
     monitor = kind(verbose=0)
     for twin in (copy.deepcopy(monitor), pickle.loads(pickle.dumps(monitor))):
@@ -238,7 +238,7 @@ def test_a_failing_statistic_leaves_the_rest(monkeypatch):
 # ---- on disk
 
 
-@pytest.mark.parametrize("kind", MONITORS)
+@pytest.mark.parametrize("kind", [HealthMonitor, pytest.param(FitDiagnosis, marks=pytest.mark.slow)])
 def test_the_run_read_from_disk_is_the_run_in_memory(tmp_path, kind):
     monitor = kind(directory=tmp_path / "run", verbose=0)
     fit(monitor)

@@ -155,7 +155,7 @@ def test_the_best_weights_that_are_restored_have_their_statistics(every):
     np.testing.assert_allclose(model.get_layer("norm").moving_variance, X.var(axis=0), rtol=1e-4)
 
 
-@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("first", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_checkpoints_hold_the_corrected_model(first, tmp_path):
     save = keras.callbacks.ModelCheckpoint(str(tmp_path / "{epoch}.keras"))
     correct = RecalibrateBatchNorm(X)

@@ -1,5 +1,7 @@
 """What is recorded, against NumPy in float64 and a GradientTape of our own."""
 
+import functools
+
 import by_numpy
 import keras
 import numpy as np
@@ -27,6 +29,7 @@ def network() -> keras.Model:
     return model
 
 
+@functools.cache
 def one_step():
     """The first step on all rows: the monitor's record of it, and the model as it was before."""
     model, before = network(), network()

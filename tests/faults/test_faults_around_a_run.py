@@ -196,7 +196,7 @@ def test_after_backup_and_restore_the_record_is_whole(tmp_path, unwatched):
     assert run.record.frame().equals(monitor.record.frame()) and run.diagnosis == monitor.diagnosis
 
 
-@pytest.mark.parametrize("kind", [FitDiagnosis, HealthMonitor])
+@pytest.mark.parametrize("kind", [HealthMonitor, pytest.param(FitDiagnosis, marks=pytest.mark.slow)])
 def test_a_fit_from_a_later_epoch_goes_on_with_the_record(kind, tmp_path):
     monitor, model = kind(directory=tmp_path, verbose=0), network()
     fit(monitor, model=model, epochs=3)

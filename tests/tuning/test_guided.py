@@ -88,7 +88,7 @@ STARTS = [
 ]
 
 
-@pytest.mark.parametrize("by_epoch", [True, False])
+@pytest.mark.parametrize("by_epoch", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_diagnosis_finds_more_in_eight_trials_than_random_neighbours_do(by_epoch: bool, tmp_path: Path) -> None:
     gain = []
     for start, defaults in enumerate(STARTS):
