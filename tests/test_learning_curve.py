@@ -52,6 +52,7 @@ def judged(training: list[float], validation: list[float], pace: float = 0.0, ya
 # ---- on real fits
 
 
+@pytest.mark.slow
 def test_a_linear_model_of_circles_has_high_bias():
     x, y = CIRCLES
     found = curve(

@@ -143,6 +143,7 @@ def test_weights_that_are_swapped_have_their_own_statistics_wherever_a_model_is_
     np.testing.assert_allclose(model.get_layer("norm").moving_variance, clean, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_callback_that_saves_before_the_correction_of_swapped_weights_saves_the_wrong_ones():
     """Why the order matters: what stands before RecalibrateBatchNorm sees the statistics of the averaged weights."""
     assert max(swapped("scr")[1]) > 0.01

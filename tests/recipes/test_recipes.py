@@ -110,6 +110,7 @@ def test_digits_trains_and_writes_the_report(tmp_path):
     assert (tmp_path / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_digits_with_a_wild_learning_rate_is_sick_and_the_cause_is_named(tmp_path, run):
     result = run("digits_dense", "--learning-rate", "3", "--epochs", "6", "--report", "")
     assert "kregtools: sick" in result.stdout
@@ -117,6 +118,7 @@ def test_digits_with_a_wild_learning_rate_is_sick_and_the_cause_is_named(tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_digits_as_it_is_meant_is_healthy(run):
     result = run("digits_dense", "--report", "")
     assert f"kregtools: healthy (nothing found; {len(SYMPTOMS)} of {len(SYMPTOMS)} checks ran)" in result.stdout
