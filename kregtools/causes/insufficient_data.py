@@ -13,6 +13,7 @@ from kregtools.symptoms import Symptom
 
 TIMES = 10.0
 FEW = 1000
+NEXT_TO_NONE = 100
 AUGMENTED = (
     'flip, shift = keras.layers.RandomFlip("horizontal"), keras.layers.RandomTranslation(0.1, 0.1)\n'
     "x = shift(flip(inputs))"
@@ -37,7 +38,8 @@ class InsufficientData(CauseRule):
 
     How it is told: it overfits, or learns nothing that holds for other data, or its validation loss jumps; and there
     are fewer than a thousand rows, or ten times as many parameters as rows. Large networks with many parameters can
-    do well all the same, so the confidence is moderate. Regularization is the other way out.
+    do well all the same, so the confidence is moderate; below a hundred rows, of which anything can be learned by
+    heart, it is higher. Regularization is the other way out.
 
     What to do: more rows; where there are none, augmentation, a pretrained network, or a smaller one.
     """
@@ -62,7 +64,7 @@ class InsufficientData(CauseRule):
             return None
         return self.found(
             symptoms,
-            0.6 if rows < FEW and crowded else 0.5,
+            0.7 if rows < NEXT_TO_NONE else 0.6 if rows < FEW and crowded else 0.5,
             f"{parameters:,} parameters are trained on about {rows:,.0f} rows, {parameters / rows:.3g} for each; "
             f"{FEW:,} rows and fewer than {TIMES:g} parameters a row are safer.",
             _remedy(record, rows, crowded),

@@ -50,6 +50,7 @@ class LrTooLow(CauseRule):
     SICK: ClassVar = (
         example(logs=SLOW, series=_updates(5e-6), facts={**BINARY, "optimizer": {"class": "Adam"}}),
         example(logs={"loss": [0.6932] * 5}, series=_updates(2e-6), facts=BINARY),
+        example(logs={"loss": [0.702, 0.698] * 10}, series=_updates(2e-5), facts=BINARY),
         example(logs=SLOW, facts={**BINARY, "optimizer": {"class": "Adam", "learning_rate": 1e-6}}),
     )
     HEALTHY: ClassVar = (
@@ -91,7 +92,8 @@ def _smooth(losses: np.ndarray) -> bool:
     """Whether the loss falls smoothly or does not move: large steps go up and down."""
     changes = np.diff(losses[np.isfinite(losses)])
     rises = changes[changes > 0].sum()
-    return bool(rises <= 0.25 * np.abs(changes).sum() or rises <= 0.01 * np.abs(np.nanmean(losses)))
+    still = len(changes) and np.median(np.abs(changes)) <= 0.01 * np.abs(np.nanmean(losses))
+    return bool(still or rises <= 0.25 * np.abs(changes).sum())
 
 
 def _remedy(record: Record, rate: float | None, times: float) -> Remedy:

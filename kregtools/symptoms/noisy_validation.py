@@ -17,7 +17,7 @@ LEAST_EPOCHS = 5
 NOISE = 0.10
 SMOOTH = 0.3
 SHARE = 0.3
-CONVERGED = 0.05
+LITTLE = 0.05
 BINARY = {"losses": [{"name": "binary_crossentropy"}]}
 SMOOTHLY = [0.6, 0.5, 0.43, 0.38, 0.34, 0.31, 0.29, 0.27, 0.26, 0.25]
 JUMPING = [0.55, 0.44, 0.62, 0.36, 0.58, 0.33, 0.49, 0.30, 0.52, 0.34]
@@ -28,8 +28,9 @@ class NoisyValidation(SymptomRule):
 
     How it is detected: over the second half of the run, the std of its jumps (from second differences, so that
     neither a slope nor a single spike counts) is above 10 % of its median and more than three times what the
-    training loss shows, and in at least 30 % of the epochs it turns, by 10 % as well. A loss below 5 % of the best
-    constant prediction's, less what soft targets cost a perfect one, has converged: its jumps do not matter.
+    training loss shows, and in at least 30 % of the epochs it turns, by 10 % as well. Neither a loss below 5 % of
+    the best constant prediction's matters, less what soft targets cost a perfect one, nor jumps that are smaller than
+    that: a network that is nearly right has small losses, of which a few rows are a large share.
 
     Why it matters: the best epoch is then the luckiest one. Differences between runs that are no larger than the
     jumps say nothing.
@@ -50,19 +51,21 @@ class NoisyValidation(SymptomRule):
         example(logs={"loss": SMOOTHLY, "val_loss": [0.5, 0.45, 0.42, 0.38, 0.36, 0.95, 0.34, 0.33, 0.32, 0.31]}),
         example(logs={"loss": JUMPING, "val_loss": JUMPING}),
         example(logs={"loss": [0.02] * 10, "val_loss": [value / 50 for value in JUMPING]}, facts=BINARY),
+        example(logs={"loss": [0.02] * 10, "val_loss": [value / 8 for value in JUMPING]}, facts=BINARY),
     )
 
     def check(self, record: Record) -> Symptom | None:
         validation = validation_loss(record)
-        judged = np.flatnonzero(np.isfinite(validation))
-        if len(judged) < LEAST_EPOCHS:
+        known = np.flatnonzero(np.isfinite(validation))
+        if len(known) < LEAST_EPOCHS:
             require_epochs(record, LEAST_EPOCHS)
-            raise CannotCheckError(f"{len(judged)} epochs have a validation loss and {LEAST_EPOCHS} are needed")
-        late = judged[len(judged) // 2 - 1 :]
+            raise CannotCheckError(f"{len(known)} epochs have a validation loss and {LEAST_EPOCHS} are needed")
+        late = known[len(known) // 2 - 1 :]
         validation, training = validation[late], data_loss(record)[late]
         level, jumps = float(np.median(validation)), noise(validation)
-        converged = level <= (judged.at(CONVERGED) if (judged := yardstick(record)) else 0.0)
-        if converged or not np.isfinite(training).all():
+        judged = yardstick(record)
+        little = judged is not None and min(level, judged.at(0.0) + jumps) <= judged.at(LITTLE)
+        if level <= 0 or little or not np.isfinite(training).all():
             return None
         own, count = noise(training), turns(validation, NOISE * level)
         noisy = jumps > NOISE * level and own < SMOOTH * jumps and count >= math.ceil(SHARE * (len(late) - 2))

@@ -135,6 +135,16 @@ def test_a_table_is_not():
     )
 
 
+@pytest.mark.parametrize("batch, confidence", [(9.9, 0.7), (10.0, 0.6)])
+def test_below_a_hundred_rows_they_come_first(batch, confidence):
+    rows = example(
+        logs={"loss": [0.6, 0.3, 0.2, 0.1, 0.05], "val_loss": [0.5, 0.35, 0.36, 0.45, 0.5]},
+        series={("", "output", "rows"): [batch]},
+        facts={"model": {"parameters": 5000}, "fit": {"steps": 10}},
+    )
+    assert cause("insufficient_data", rows, "overfit").confidence == confidence
+
+
 # ---- too_few_epochs
 
 

@@ -45,9 +45,7 @@ def check(directory: Path, told: int) -> None:
     assert run.diagnosis.verdict in ("healthy", "undetermined", "underfit", "overfit")
 
 
-@pytest.mark.parametrize(
-    "which", [signal.SIGKILL, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGTERM, signal.SIGINT))]
-)
+@pytest.mark.parametrize("which", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_ended_keeps_every_finished_epoch(which, tmp_path):
     told, errors = ended_by(which, tmp_path, after_s=0.5)
     check(tmp_path, told)

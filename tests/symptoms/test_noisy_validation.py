@@ -58,6 +58,12 @@ def test_a_twentieth_of_the_constant_has_converged(level, found):
     assert shown("noisy_validation", run(zigzag(level, level=level), [0.001] * 10))
 
 
+@pytest.mark.parametrize("size, found", [(0.041, False), (0.0415, True)])
+def test_jumps_of_a_twentieth_of_the_constant_are_little(size, found):
+    assert bool(seen("noisy_validation", run(zigzag(size, level=0.1), [0.001] * 10, known=True))) == found
+    assert shown("noisy_validation", run(zigzag(size, level=0.1), [0.001] * 10))
+
+
 def test_only_the_second_half_counts():
     assert seen("noisy_validation", run([*zigzag(0.8, 12), *[1.0] * 12])) is None
     assert shown("noisy_validation", run([*[1.0] * 12, *zigzag(0.8, 12)]))
