@@ -1,6 +1,7 @@
 """A diagnosis inside a notebook."""
 
-import pytest
+import nbclient
+import nbformat
 
 from kregtools.diagnosis import diagnose
 from kregtools.record import example
@@ -41,8 +42,6 @@ printed.conclude(record, diagnose(record))
 
 
 def test_in_a_kernel_one_output_follows_the_run():
-    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
-    pytest.importorskip("ipykernel")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
     nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     (output,) = notebook.cells[0].outputs
