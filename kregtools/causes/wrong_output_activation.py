@@ -26,7 +26,7 @@ from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.capacity import DIRECT, RANGES, out_of_reach
 from kregtools.symptoms.evidence import layer_facts, sources
-from kregtools.symptoms.probabilities import are_probabilities, logits_are_taken
+from kregtools.symptoms.probabilities import are_probabilities, logits_are_taken, over_another_axis
 
 BROKEN = {("", "loss", "nonfinite"): [0, 1]}
 FAR = 10.0
@@ -62,13 +62,14 @@ def _targets(mean: float, std: float, low: float, high: float) -> dict[tuple[str
 class WrongOutputActivation(CauseRule):
     """The last activation does not fit.
 
-    How it is told: softmax over one unit is always 1. A crossentropy of probabilities (`from_logits=False`) needs a
-    sigmoid or a softmax before it, one of logits (`from_logits=True`) neither; whether outputs are probabilities is
-    seen from their sums, too, whatever layer made them so. On TensorFlow Keras takes the logits from before the
-    activation of the last layer, so that there the second fault is one for other backends only. A softmax or a sigmoid
-    that is a layer by itself needs logits of any size before it, not what another activation has limited. Softmax
-    cannot give several labels a row. A regression's targets, and the -1 and 1 of a hinge loss, have to be within reach
-    of the activation: reported where they lie beyond it by more than half of their std.
+    How it is told: softmax over one unit is always 1, and rows that do not sum to 1 show one over another axis. A
+    crossentropy of probabilities (`from_logits=False`) needs a sigmoid or a softmax before it, one of logits
+    (`from_logits=True`) neither; whether outputs are probabilities is seen from their sums, too, whatever layer made
+    them so. On TensorFlow Keras takes the logits from before the activation of the last layer, so that there the second
+    fault is one for other backends only. A softmax or a sigmoid that is a layer by itself needs logits of any size
+    before it, not what another activation has limited. Softmax cannot give several labels a row. A regression's
+    targets, and the -1 and 1 of a hinge loss, have to be within reach of the activation: reported where they lie beyond
+    it by more than half of their std.
 
     What to do: sigmoid for two classes and for several labels a row, softmax for one of several classes, none for
     numbers. Or no activation and `from_logits=True`, which is the same and safer with half precision.
@@ -84,6 +85,10 @@ class WrongOutputActivation(CauseRule):
         example(series=BROKEN, facts=_facts("categorical_crossentropy", "linear", 10)),
         example(series=BROKEN, facts=_facts("categorical_crossentropy", "softmax", 10, from_logits=True)),
         example(series={**SHARES, **BROKEN}, facts=_facts("categorical_crossentropy", None, 10, from_logits=True)),
+        example(
+            series={**SHARES, ("", "output", "sum_mean"): [0.3] * 2, **BROKEN},
+            facts=_facts("categorical_crossentropy", "softmax", 10),
+        ),
         example(series=_targets(0.0, 1.0, -3.0, 3.0), facts=_facts("mean_squared_error", "sigmoid", 1)),
         example(series=_targets(20.0, 5.0, 5.0, 50.0), facts=_facts("mean_squared_error", "tanh", 1)),
     )
@@ -124,6 +129,8 @@ def _fault(record: Record, head: Head) -> tuple[float, str] | None:
     entropy = loss in (*BINARY, *CATEGORICAL, *SPARSE)
     if activation == "softmax" and head.units == 1:
         return 0.98, "The output is a softmax over one unit, which is 1 whatever the input."
+    if over_another_axis(record, _output(record, head)) is not None:
+        return 0.95, "The softmax is taken over another axis than the last, `axis=-1`."
     seen = head.from_logits and are_probabilities(record, head.output)
     if entropy and head.from_logits and (seen or activation in ("softmax", "sigmoid")):
         softmax = activation if activation in ("softmax", "sigmoid") else "softmax"

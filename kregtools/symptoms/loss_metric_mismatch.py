@@ -13,7 +13,7 @@ from kregtools.symptoms.capacity import FEW_CLASSES, REGRESSION
 from kregtools.symptoms.comparison import accuracy, has_classes, majority_share
 from kregtools.symptoms.curves import penalty_unseen, require_seen_penalty, tail
 from kregtools.symptoms.evidence import data_loss, first_step, require_epochs
-from kregtools.symptoms.probabilities import are_probabilities, logits_are_taken
+from kregtools.symptoms.probabilities import are_probabilities, logits_are_taken, over_another_axis
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
 from kregtools.symptoms.yardstick import require_unweighted, yardstick
 
@@ -79,9 +79,10 @@ class LossMetricMismatch(SymptomRule):
     (what soft targets cost a perfect one is left out; a weighted loss is not judged), and the best accuracy, in
     training or validation, has won less than a tenth of what lies between the share of the most frequent class and 1.
     Whatever loss and accuracy are: a crossentropy of probabilities was given outputs outside 0 to 1, by more than
-    rounding, one of logits was given rows that sum to 1, or a categorical crossentropy has a single unit, or targets
-    of several classes a row. And, as a warning: an accuracy is asked for of one unit that a squared or absolute error
-    fits to class numbers, which are whole numbers in a range of 30 and go beyond 1.
+    rounding, one of logits was given rows that sum to 1, or a categorical crossentropy has a single unit, or targets of
+    several classes a row; or the rows of a softmax do not sum to 1, so that it is one over the batch. And, as a
+    warning: an accuracy is asked for of one unit that a squared or absolute error fits to class numbers, which are
+    whole numbers in a range of 30 and go beyond 1.
 
     Why it matters: the loss is not computed from what the network puts out (Keras takes the logits from before a
     sigmoid or softmax), or the accuracy does not compare what it should. A softmax over one unit is always 1, and
@@ -108,6 +109,11 @@ class LossMetricMismatch(SymptomRule):
         example(logs=LEARNED, facts=_softmaxed("tensorflow", None), series={**_range(0.0, 1.0), **SUMS}),
         example(logs=LEARNED, facts=_softmaxed("jax", "softmax"), series={**_range(0.0, 1.0), **SUMS}),
         example(logs=LEARNED, facts=_facts("categorical_crossentropy", 3), series=_hot(0.5)),
+        example(
+            logs=LEARNED,
+            facts=_softmaxed("tensorflow", "softmax"),
+            series={**_range(0.0, 1.0), ("", "output", "sum_mean"): [0.3] * 4, ("", "output", "sum_std"): [0.2] * 4},
+        ),
     )
     HEALTHY: ClassVar = (
         example(
@@ -178,6 +184,12 @@ class LossMetricMismatch(SymptomRule):
         if name in ONE_OF_SEVERAL and (classes := _classes_a_row(record, output)) > MOST_CLASSES:
             message = f"The targets name {classes:.2g} classes a row, and {name} is made for exactly one."
             return Symptom(self.name, "critical", message, (), None, {"classes": classes, "threshold": MOST_CLASSES})
+        if (total := over_another_axis(record, output)) is not None:
+            message = (
+                f"The rows of the softmax sum to {total:.2g} in the mean, and not each to 1: it is taken over another "
+                "axis, and what is said of a row depends on the other rows of its batch."
+            )
+            return Symptom(self.name, "critical", message, (), None, {"row_sum": total, "threshold": 1.0})
         tensor = output.get("tensor") or "output"
         if loss.get("from_logits") and are_probabilities(record, tensor) and not logits_are_taken(record, output):
             message = f"The outputs are probabilities, and {name} with from_logits=True makes such of them once more."

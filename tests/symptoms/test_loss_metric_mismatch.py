@@ -259,3 +259,45 @@ def test_what_is_said_of_several_classes_a_row():
         "The targets name 1.5 classes a row, and categorical_crossentropy is made for exactly one."
     )
     assert seen("loss_metric_mismatch", hot(0.34)) is None
+
+
+def softmax(mean: float, std: float, shape=(None, 3), activation: str = "softmax"):
+    facts = {
+        "losses": [{"name": "categorical_crossentropy", "target": "target"}],
+        "outputs": [{"tensor": "output", "target": "target", "shape": list(shape), "activation": activation}],
+    }
+    known = {"min": 0.0, "max": 0.9, "sum_mean": mean, "sum_std": std}
+    series = {("", "output", name): [value] * 2 for name, value in known.items()}
+    return example(logs={"loss": [0.9, 0.4, 0.1], "accuracy": [0.5, 0.8, 0.97]}, facts=facts, series=series)
+
+
+@pytest.mark.parametrize(
+    "mean, std, found",
+    [
+        (1.0, 0.0, False),
+        (0.951, 0.0, False),
+        (0.949, 0.0, True),
+        (1.051, 0.0, True),
+        (1.0, 0.049, False),
+        (1.0, 0.051, True),
+    ],
+)
+def test_the_rows_of_a_softmax_sum_to_one(mean, std, found):
+    symptom = seen("loss_metric_mismatch", softmax(mean, std))
+    assert bool(symptom) == found
+
+
+def test_what_is_said_of_a_softmax_over_the_batch():
+    symptom = shown("loss_metric_mismatch", softmax(0.31, 0.24))
+    assert symptom.severity == "critical"
+    assert symptom.message == (
+        "The rows of the softmax sum to 0.31 in the mean, and not each to 1: it is taken over another axis, and what "
+        "is said of a row depends on the other rows of its batch."
+    )
+    assert symptom.evidence == {"row_sum": 0.31, "threshold": 1.0}
+
+
+def test_a_softmax_over_pixels_and_other_activations_are_not_held_to_it():
+    assert seen("loss_metric_mismatch", softmax(0.31, 0.24, shape=(None, 8, 8, 3))) is None
+    assert seen("loss_metric_mismatch", softmax(0.31, 0.24, activation="sigmoid")) is None
+    assert seen("loss_metric_mismatch", softmax(NAN, NAN)) is None

@@ -1,7 +1,7 @@
 """Where hidden units are said to be stuck at a limit."""
 
 import pytest
-from symptom_records import NAN, refusal, seen, shown
+from symptom_records import NAN, SQUARED, refusal, seen, shown, targets
 
 from kregtools.record import example
 
@@ -137,3 +137,25 @@ def test_what_is_needed():
     )
     assert seen("saturated_activation", example(series={("hidden", "activation", "std"): [1.0, 1.0]})) is None
     assert seen("saturated_activation", example(logs=STUCK, series=at_limit(0.9, 0.9, name="unknown"))) is None
+
+
+@pytest.mark.parametrize(
+    "validation, shares, found",
+    [
+        ([0.9, 0.8, 0.51], (0.6, 0.6, 0.6), True),
+        ([0.9, 0.49, 0.9], (0.6, 0.6, 0.6), False),
+        ([0.9, NAN, 0.51], (0.6, 0.6, 0.6), True),
+        ([NAN, NAN, NAN], (0.6, 0.6, 0.6), False),
+        ([0.9, 0.8, 0.51], (0.49, 0.6, 0.6, 0.6), False),
+        ([0.9, 0.8, 0.51], (0.51, 0.6, 0.6, 0.6), True),
+        ([0.9, 0.8, 0.51], (0.6, 0.6, 0.4), False),
+    ],
+)
+def test_what_started_at_a_limit_is_judged_by_the_validation_loss(validation, shares, found):
+    """The training rows were learned by heart: their loss, a tenth of the constant's, says nothing."""
+    record = example(
+        logs={"loss": [0.9, 0.4, 0.1], "val_loss": validation},
+        series={**at_limit(*shares), **targets(len(shares))},
+        facts={**network(layer("hidden")), **SQUARED},
+    )
+    assert bool(seen("saturated_activation", record)) == found
