@@ -93,6 +93,7 @@ class Noise(layers.Layer):
         return x + 0.1 * tf.random.normal(tf.shape(x))
 
 
+@pytest.mark.slow
 def test_fits_that_draw_from_tensorflow_draw_the_same_whichever_of_them_is_watched():
     def fitted(*monitors) -> np.ndarray:
         keras.backend.clear_session()

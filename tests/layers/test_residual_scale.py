@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 
 import kregtools
 from kregtools.layers import ResidualScale
@@ -27,6 +28,7 @@ def test_configuration_shape_type_and_mask():
     assert isinstance(keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer)), ResidualScale)
 
 
+@pytest.mark.slow
 def test_a_monitor_says_nothing_of_branches_that_start_at_zero():
     keras.utils.set_random_seed(0)
     (x, y), _ = kregtools.datasets.load("digits")

@@ -135,6 +135,7 @@ def test_a_search_prints_its_trials_and_goes_on_where_it_was(run):
     assert "trial 2" in second.stdout and "trial 1 " not in second.stdout
 
 
+@pytest.mark.slow
 def test_imdb_reads_the_file_it_is_given(run, reviews):
     result = run("imdb_bow", "--epochs", "5", "--data-dir", str(reviews), "--learning-rate", "0.03", "--report", "")
     assert result.returncode == 0, result.stderr
