@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import re
-import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -38,16 +35,3 @@ def guarded(method: Method) -> Method:
             return None
 
     return call  # pyright: ignore[reportReturnType]
-
-
-def expect_nan() -> None:
-    """Lets KerasTuner keep what is NaN in every epoch without NumPy's warning of it, which would be our doing."""
-    filters: Any = warnings.filters
-    # Past `warnings.filterwarnings`, which would have those shown again that Python shows once.
-    if "keras_tuner" in sys.modules and filters[:1] != [_ALL_NAN]:
-        with contextlib.suppress(ValueError):
-            filters.remove(_ALL_NAN)
-        filters.insert(0, _ALL_NAN)
-
-
-_ALL_NAN = ("ignore", re.compile("All-NaN axis encountered"), RuntimeWarning, re.compile(r"keras_tuner\."), 0)

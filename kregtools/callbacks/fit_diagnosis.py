@@ -13,11 +13,12 @@ import keras
 import numpy as np
 from rich.text import Text
 
-from kregtools.callbacks._guard import expect_nan, guarded
+from kregtools.callbacks._guard import guarded
 from kregtools.callbacks._monitors import enter, shift_values
 from kregtools.callbacks._outlets import Events, Outlet, Outlets, Page, Printed
 from kregtools.callbacks._pace import is_milestone
 from kregtools.capture import model_facts
+from kregtools.capture.host import expect_nan
 from kregtools.diagnosis import Diagnosis, check_names, diagnose
 from kregtools.errors import KregtoolsWarning, RecordError
 from kregtools.normalization import VarianceShift

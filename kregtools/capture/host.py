@@ -1,10 +1,11 @@
-"""What a step that is traced once more would leave in the process itself."""
+"""What a step that is traced once more would leave in the process itself, and what is said for our sake alone."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import random
+import re
 import sys
 import threading
 import warnings
@@ -15,6 +16,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 NAMES = "object_name_uids"
+ALL_NAN = ("ignore", re.compile("All-NaN axis encountered"), RuntimeWarning, re.compile(r"keras_tuner\."), 0)
 # What is replaced is put back in the order in which it was.
 _one_thread = threading.RLock()
 
@@ -94,7 +96,7 @@ def unheard() -> Iterator[None]:
 
 @contextlib.contextmanager
 def hushed(category: type[Warning]) -> Iterator[None]:
-    """Ignores the warnings of a category inside the block; as above, nothing else is shown again for it."""
+    """Ignores the warnings of a category inside the block; as above, none is shown again that Python shows once."""
     ignored: tuple[Any, ...] = ("ignore", None, category, None, 0)
     filters: Any = warnings.filters
     filters.insert(0, ignored)
@@ -103,6 +105,15 @@ def hushed(category: type[Warning]) -> Iterator[None]:
     finally:
         with contextlib.suppress(ValueError):
             filters.remove(ignored)
+
+
+def expect_nan() -> None:
+    """Lets KerasTuner keep what is NaN in every epoch without NumPy's warning of it, which would be our doing."""
+    filters: Any = warnings.filters
+    if "keras_tuner" in sys.modules and filters[:1] != [ALL_NAN]:
+        with contextlib.suppress(ValueError):
+            filters.remove(ALL_NAN)
+        filters.insert(0, ALL_NAN)
 
 
 class _OfOthers:

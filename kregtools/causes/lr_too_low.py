@@ -35,11 +35,11 @@ def _updates(ratio: float) -> dict[tuple[str, str, str], list[float]]:
 class LrTooLow(CauseRule):
     """The learning rate is too low.
 
-    How it is told: the median step changes a kernel by less than 1/10,000 of its norm (surely, below 1/100,000),
-    while the loss falls smoothly or does not move. About a thousandth is healthy (CS231n, "Babysitting the learning
-    process"). Where steps were not measured, by a learning rate below a fiftieth of the optimizer's default. A
-    schedule that lowers the rate, and gradients that vanish, explain small steps otherwise. More epochs do the same,
-    at a price.
+    How it is told: the median step changes a kernel by less than 1/10,000 of its norm (surely, below 1/100,000), while
+    the loss falls smoothly or does not move, by more than 1 % an epoch. About a thousandth is healthy (CS231n,
+    "Babysitting the learning process"). Where steps were not measured, by a learning rate below a fiftieth of the
+    optimizer's default. A schedule that lowers the rate, and gradients that vanish, explain small steps otherwise. More
+    epochs do the same, at a price.
 
     What to do: raise the learning rate by as much as the steps are too small; those at the start of a healthy run
     change a kernel by about 4/1,000. Adam adapts to the gradient's scale.

@@ -91,7 +91,8 @@ class LossMetricMismatch(SymptomRule):
     What to do: see the cause; look at what `model.predict` returns.
 
     Threshold: a network with half of the loss names far more than a tenth of the rest correctly; both numbers are
-    judgement. Rounding is that of half precision, 0.001. The range of class numbers is that of `wrong_loss`.
+    judgement. Rounding is that of half precision, 0.001; the rows of a softmax may be off by 0.05. The range of class
+    numbers is that of `wrong_loss`.
     """
 
     name = "loss_metric_mismatch"

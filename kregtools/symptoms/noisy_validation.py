@@ -37,7 +37,7 @@ class NoisyValidation(SymptomRule):
 
     What to do: see the cause; more validation rows, or a learning rate that decays.
 
-    Threshold: 10 % is judgement: the rise at which overfit is reported.
+    Threshold: 10 % is judgement: the rise at which overfit is reported; 5 % is what overfit takes for harmless.
     """
 
     name = "noisy_validation"
