@@ -1,7 +1,7 @@
 """What initializers do to a signal on its way through a deep network, and which of them let one learn.
 
     python benchmarks/initializers.py propagation [--draws 10] [--only NETWORK] [--initializers NAME ...] [--table FILE]
-    python benchmarks/initializers.py training    [--seeds 5] [--only NETWORK] [--table FILE]
+    python benchmarks/initializers.py training    [--seeds 5] [--only NETWORK] [--initializers NAME ...] [--table FILE]
 
 propagation: the std of the last layer's output before its activation over that of the first, dropout on, at random
 weights, by network, share of units that dropout keeps, and activation: the median over the draws and their range.
@@ -9,7 +9,8 @@ weights, by network, share of units that dropout keeps, and activation: the medi
 is data: there `DropoutAware` and its kind are told "linear" and no dropout.
 
 training: plain relu networks without normalization after a fixed number of epochs: training loss, in inference mode,
-and test accuracy, mean and standard deviation over the seeds. The paper's VGG is here at a quarter of its width.
+and test accuracy, mean and standard deviation over the seeds. The paper's VGG is here at a quarter of its width and
+half of its resolution.
 
 Each case is written to the table as soon as it is there; what the table holds already is not run again.
 """
@@ -181,6 +182,7 @@ class Setting(NamedTuple):
     data: str
     rows: int
     epochs: int
+    batch: int = 128
 
 
 def dense(depth: int, width: int, rate: float) -> keras.Model:
@@ -192,15 +194,16 @@ def dense(depth: int, width: int, rate: float) -> keras.Model:
 
 
 def vgg() -> keras.Model:
-    """The paper's network, dropout as there, a quarter of its width."""
+    """The paper's network, dropout as there, a quarter of its width and half of its resolution."""
     h = inputs = keras.Input((32, 32, 3))
+    h = layers.AveragePooling2D(2)(h)
     for count, filters in ((2, 16), (2, 32), (3, 64), (3, 128), (3, 128)):
         for index in range(count):
             if index:
                 h = layers.Dropout(0.3 if filters == 16 else 0.4)(h)
             h = layers.Conv2D(filters, 3, padding="same", kernel_regularizer=keras.regularizers.L2(5e-4))(h)
             h = layers.Activation("relu")(h)
-        h = layers.MaxPooling2D()(h)
+        h = layers.MaxPooling2D(2, padding="same")(h)
     h = layers.Dropout(0.5)(layers.Flatten()(h))
     h = layers.Dropout(0.5)(layers.Activation("relu")(layers.Dense(128)(h)))
     return keras.Model(inputs, layers.Dense(10)(h))
@@ -218,8 +221,8 @@ SETTINGS = {
     "dense 50 x 96": Setting(lambda: dense(50, 96, 0.0), adam, "fashion_mnist", 8192, 8),
     "dense 50 x 96, dropout .5": Setting(lambda: dense(50, 96, 0.5), adam, "fashion_mnist", 8192, 8),
     "dense 7 x 128, dropout .5": Setting(lambda: dense(7, 128, 0.5), adam, "fashion_mnist", 8192, 8),
-    "VGG / 4, Adam": Setting(vgg, adam, "cifar10", 4096, 8),
-    "VGG / 4, Nesterov": Setting(vgg, nesterov, "cifar10", 4096, 8),
+    "VGG / 4, Adam": Setting(vgg, adam, "cifar10", 16384, 6, batch=64),
+    "VGG / 4, Nesterov": Setting(vgg, nesterov, "cifar10", 16384, 6, batch=64),
 }
 TRAINED = ("GlorotUniform", "HeNormal", *(name for name in STATIC if name.startswith("DropoutAware")), "lsuv")
 
@@ -237,7 +240,7 @@ def restart(model: Any, initializer: str, x: np.ndarray, seed: int) -> None:
             variable.assign(ops.zeros(variable.shape, variable.dtype))
 
 
-def training(table: Table, seeds: int, only: str | None) -> None:
+def training(table: Table, seeds: int, only: str | None, names: list[str]) -> None:
     for name, setting in SETTINGS.items():
         if only not in (None, name):
             continue
@@ -254,11 +257,11 @@ def training(table: Table, seeds: int, only: str | None) -> None:
         model.compile(setting.optimizer(), loss, metrics=["accuracy"])
         model.optimizer.build(model.trainable_variables)
         for seed in range(seeds):
-            for initializer in TRAINED:
+            for initializer in names:
                 if table.has(name, seed, initializer):
                     continue
                 restart(model, initializer, x, seed)
-                model.fit(x, y, batch_size=128, epochs=setting.epochs, verbose=0)
+                model.fit(x, y, batch_size=setting.batch, epochs=setting.epochs, verbose=0)
                 last = model.evaluate(x, y, batch_size=512, verbose=0, return_dict=True)["loss"]
                 accuracy = model.evaluate(x_test, y_test, batch_size=512, verbose=0, return_dict=True)["accuracy"]
                 case = {"network": name, "seed": seed, "initializer": initializer}
@@ -276,15 +279,16 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", choices=(*DEEP, *SETTINGS))
-    parser.add_argument("--initializers", nargs="+", choices=PROPAGATED, default=list(PROPAGATED))
+    parser.add_argument("--initializers", nargs="+", choices=sorted({*PROPAGATED, *TRAINED}))
     parser.add_argument("--table", type=Path)
     options = parser.parse_args()
     path = options.table or Path(f"{options.what}.csv")
     if options.what == "propagation":
         keys = ("network", "seed", "keep", "activation", "initializer")
-        propagation(Table(path, keys), options.draws, options.only, options.initializers)
+        propagation(Table(path, keys), options.draws, options.only, options.initializers or list(PROPAGATED))
     else:
-        training(Table(path, ("network", "seed", "initializer")), options.seeds, options.only)
+        table = Table(path, ("network", "seed", "initializer"))
+        training(table, options.seeds, options.only, options.initializers or list(TRAINED))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.causes.cause import Cause, CauseRule, Remedy
-from kregtools.causes.evidence import clipped, hidden_layers, joined, layer_code, layers, sizes
-from kregtools.record import Record, example
+from kregtools.causes.evidence import clipped, hidden_layers, joined, layer_code, layers, never_better, sizes
+from kregtools.record import Record, constant_loss, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.zero_kernels import ends_a_branch, started_at_zero
 
@@ -39,6 +39,7 @@ def _input(rms: float) -> dict[tuple[str, str, str], list[float]]:
     return {("", "input", "rms"): [rms] * 4}
 
 
+BINARY = {"losses": [{"name": "binary_crossentropy"}]}
 STUCK = {"loss": [0.7, 0.7, 0.7, 0.7, 0.7]}
 
 
@@ -46,7 +47,7 @@ def _asked(initializer: str, joined: list[dict[str, Any]] | None = None) -> dict
     """A hidden layer with this initializer, and what joins its output with something else."""
     layers = [_dense(index, "relu") for index in range(3)]
     layers[1]["kernel_initializer"] = {"class": initializer}
-    return {"losses": [{"name": "binary_crossentropy"}], "layers": [*layers[:2], *(joined or []), layers[2]]}
+    return {**BINARY, "layers": [*layers[:2], *(joined or []), layers[2]]}
 
 
 def _joined(name: str, *inbound: str) -> dict[str, Any]:
@@ -54,6 +55,20 @@ def _joined(name: str, *inbound: str) -> dict[str, Any]:
 
 
 RECURRENT = {"layers": [{"name": "dense_0", "class": "SimpleRNN", "units": 8, "initializers": {"recurrent": {}}}]}
+
+
+LEARNED_BY_HEART = {
+    "loss": [60.0, 9.0, 3.0, 0.8, 0.2],
+    "val_loss": [25.0, 8.0, 5.0, 4.8, 4.7],
+    "val_accuracy": [0.6, 0.7, 0.74, 0.75, 0.76],
+}
+
+
+def _began(loss: float, input_rms: float) -> dict[tuple[str, str, str], list[float]]:
+    """A network whose outputs do not grow from layer to layer, with two classes and this loss before training."""
+    targets = {"mean": 0.5, "std": 0.5, "min": 0.0, "max": 1.0}
+    seen = {("", "target", name): [value] * 4 for name, value in targets.items()}
+    return {**_depth(5.0, 6.0, 1.0, step=1e-3), **seen, **_input(input_rms), ("", "loss", "value"): [loss, 30, 5, 0.2]}
 
 
 class BadInit(CauseRule):
@@ -64,6 +79,8 @@ class BadInit(CauseRule):
     or is more than 1,000 times as large as the input, up to where its square overflows; or the units of a kernel are
     the same from the start, for which its initializer is taken where no weights were measured; or most outputs of a
     layer are saturated before any update. A kernel of zeros at the end of a residual branch is meant to be so.
+    Overfitting it explains only where the validation loss was never better than what the best constant prediction
+    costs, and the loss before training more than 10 times that, with an input of an rms below 10.
 
     What to do: an initializer that knows the activation and the dropout before each kernel:
     `kregtools.initializers.DropoutAware` keeps the variance from layer to layer (Hendrycks & Gimpel, 2016).
@@ -73,7 +90,7 @@ class BadInit(CauseRule):
     explains = (
         *("vanishing_gradient", "exploding_gradient", "dead_relu", "nonfinite", "underfit"),
         *("diverging_loss", "no_learning", "slow_convergence", "symmetric_units", "saturated_activation"),
-        "constant_output",
+        *("constant_output", "overfit"),
     )
     SICK: ClassVar = (
         example(logs={"loss": [0.7, 0.7]}, series=_depth(1e-1, 1e-3, 1e-5, 0.1)),
@@ -101,6 +118,7 @@ class BadInit(CauseRule):
             facts=RECURRENT,
         ),
         example(logs=STUCK, facts=_asked("Zeros")),
+        example(logs=LEARNED_BY_HEART, facts=BINARY, series=_began(90.0, 1.0)),
     )
     HEALTHY: ClassVar = (
         example(logs={"loss": [0.7, 0.7]}, series=_depth(0.6, 0.5, 0.55, 0.1)),
@@ -111,6 +129,11 @@ class BadInit(CauseRule):
         ),
         example(logs={"loss": [math.nan] * 2}, series={**_depth(2e6, 0.3), **_input(5e5)}, facts=RECURRENT),
         example(logs=STUCK, facts=_asked("HeNormal")),
+        example(logs=LEARNED_BY_HEART, facts=BINARY, series=_began(0.8, 1.0)),
+        example(logs=LEARNED_BY_HEART, facts=BINARY, series=_began(90.0, 80.0)),
+        example(
+            logs={**LEARNED_BY_HEART, "val_loss": [0.5, 0.6, 0.7, 0.9, 1.4]}, facts=BINARY, series=_began(90.0, 1.0)
+        ),
         example(logs=STUCK, facts=_asked("Zeros", [_joined("add", "dense_0", "dense_1")])),
         example(
             logs=STUCK,
@@ -121,7 +144,10 @@ class BadInit(CauseRule):
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
         rules = (_same(symptoms), _constant(record), _saturated(record, symptoms), _scale(record), _blown(record))
-        seen = [found for found in rules if found]
+        sure = _sure(record) if never_better(record, symptoms) else None
+        if sure is None:
+            symptoms = {name: symptom for name, symptom in symptoms.items() if name != "overfit"}
+        seen = [found for found in (*rules, sure) if found] if symptoms else []
         if not seen:
             return None
         confidence, names, reason = max(seen)
@@ -199,8 +225,7 @@ def _scale(record: Record) -> tuple[float, list[str], str] | None:
 def _blown(record: Record) -> tuple[float, list[str], str] | None:
     """Whether a hidden layer makes its input much larger before the first update."""
     names, stds = sizes(record, "std")
-    known = [record.series("", name, "rms")[:1] for _, name in record.tensors("rms") if name.startswith("input")]
-    inputs = max((float(size[0]) for size in known if len(size) and np.isfinite(size[0])), default=math.nan)
+    inputs = _input_rms(record)
     if not len(stds) or math.isnan(inputs):
         return None
     first = zip(names[:-1], stds[0], strict=False)
@@ -210,6 +235,24 @@ def _blown(record: Record) -> tuple[float, list[str], str] | None:
     name, std = large[0]
     size = f"has a std of {std:.2g}" if math.isfinite(std) else "is so large that its square overflows"
     return 0.9, [name], f"Before the first update the output of {name} {size}, with an input of about {inputs:.2g}."
+
+
+def _sure(record: Record) -> tuple[float, list[str], str] | None:
+    """Whether the network is sure of what it says before it has learned anything."""
+    names, constant, losses = _hidden(record)[0], constant_loss(record), record.series("", "loss", "value")
+    if not names or constant is None or not _input_rms(record) <= SPREAD or not losses[0] > SPREAD * constant:
+        return None
+    reason = (
+        f"Before the first update the loss is {losses[0]:.3g}, {losses[0] / constant:.3g} times what the best constant "
+        f"prediction costs: the outputs are far too large; within {SPREAD:g} times is healthy."
+    )
+    return 0.8, names, reason
+
+
+def _input_rms(record: Record) -> float:
+    """The rms of the largest input before the first update, NaN where none was measured."""
+    known = [record.series("", name, "rms")[:1] for _, name in record.tensors("rms") if name.startswith("input")]
+    return max((float(size[0]) for size in known if len(size) and np.isfinite(size[0])), default=math.nan)
 
 
 def _same(symptoms: Mapping[str, Symptom]) -> tuple[float, list[str], str] | None:

@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
-from kregtools.symptoms.comparison import mismatch, share_correct
-from kregtools.symptoms.curves import jumps, penalty_unseen, trend
+from kregtools.symptoms.comparison import beats_majority, mismatch, share_correct
+from kregtools.symptoms.curves import jumps, penalty_unseen, tail, trend, validation_data_loss, will_reach
 from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
 from kregtools.symptoms.negative_loss import never_negative
 from kregtools.symptoms.symptom import Symptom, SymptomRule
-from kregtools.symptoms.yardstick import yardstick
+from kregtools.symptoms.yardstick import Yardstick, yardstick
 
 RISE = 1.10
 STEADY_RISE = 1.05
@@ -26,6 +26,7 @@ DRIFT = 0.5
 ABOVE_FALLS = 3.5
 ABOVE_JUMPS = 1.5
 CONVERGED = 0.05
+LEARNED = 0.5
 BINARY = {"losses": [{"name": "binary_crossentropy"}]}
 
 
@@ -35,6 +36,12 @@ NOISY_LABELS = {
     "accuracy": [0.4 + 0.03 * epoch for epoch in range(16)],
     "val_loss": [1.0, 0.80, 0.73, 0.70, 0.69, *(0.69 + 0.005 * epoch for epoch in range(11))],
     "val_accuracy": [0.88, 0.90, 0.91, 0.92, 0.92, *(0.92 - 0.01 * epoch for epoch in range(11))],
+}
+
+
+NEVER_HELD = {"val_loss": [25.0, 8.0, 5.0, 4.8, 4.7], "val_accuracy": [0.6, 0.7, 0.74, 0.75, 0.76]}
+TARGETS = {("", "target", name): [0.5] * 4 for name in ("mean", "std")} | {
+    ("", "target", name): [value] * 4 for name, value in {"min": 0.0, "max": 1.0}.items()
 }
 
 
@@ -52,13 +59,18 @@ class Overfit(SymptomRule):
     losses may be negative, and are, shares are of what the training loss fell by. The onset is the epoch with the
     lowest validation loss: what comes after it was learned by heart.
 
+    Without a rise: the training loss ends below half of what the best constant prediction costs, and the validation
+    loss has never been below it, nor will it be in as many epochs again. The validation accuracy beats the share of the
+    most frequent class; where it does not, the symptom is `no_generalization`.
+
     Why it matters: every epoch after the onset makes the network worse on data it has not seen.
 
     What to do: see the cause; dropout, L2, more data or augmentation, a smaller network, or stopping at the onset
     with `EarlyStopping(restore_best_weights=True)`.
 
     Threshold: 10 % is the rule of SageMaker Debugger. 5 % if steady or confirmed, and what counts as noise, are
-    judgement. A tenth that it fell is the 10 % it has to rise.
+    judgement. A tenth that it fell is the 10 % it has to rise. Half of the constant's loss is what
+    `loss_metric_mismatch` takes for learned.
     """
 
     name = "overfit"
@@ -96,8 +108,11 @@ class Overfit(SymptomRule):
             },
             facts=BINARY,
         ),
+        example(logs={"loss": [60.0, 9.0, 3.0, 0.8, 0.2], **NEVER_HELD}, facts=BINARY, series=TARGETS),
     )
     HEALTHY: ClassVar = (
+        example(logs={"loss": [60.0, 9.0, 3.0, 0.9, 0.6], **NEVER_HELD}, facts=BINARY, series=TARGETS),
+        example(logs={"loss": [60.0, 9.0, 3.0, 0.8, 0.2], **NEVER_HELD}),
         example(
             logs={
                 "loss": [0.9 * 0.9**epoch for epoch in range(10)],
@@ -143,28 +158,27 @@ class Overfit(SymptomRule):
         converged = judged is not None and end <= judged.at(CONVERGED)
         held = lowest <= FELL * validation[known[0]] and (judged is None or lowest < judged.constant)
         apart = mismatch(record) and not held
-        if not (rose and by_heart) or converged or apart:
+        if converged or apart:
             return None
-        rise, epoch = end / lowest - 1, int(record.epochs[onset]) + 1
-        return Symptom(
-            self.name,
-            "warning",
-            f"The validation loss is lowest in epoch {epoch} ({lowest + zero:.3g}) and has risen by "
-            + (f"{end - lowest:.3g}" if zero else f"{rise:.0%}")
-            + f" since, while the training loss fell from {training[onset] + zero:.3g} to {trained + zero:.3g}"
-            + _metric_gap(record)
-            + ".",
-            (),
-            int(record.logs[onset]["step"]),
-            {
-                "onset_epoch": float(epoch),
-                "lowest_val_loss": lowest + zero,
-                "final_val_loss": end + zero,
-                "rise": rise,
-                "threshold": RISE - 1,
-                **_gaps(record),
-            },
-        )
+        epoch = int(record.epochs[onset]) + 1
+        if rose and by_heart:
+            message = (
+                f"The validation loss is lowest in epoch {epoch} ({lowest + zero:.3g}) and has risen by "
+                + (f"{end - lowest:.3g}" if zero else f"{end / lowest - 1:.0%}")
+                + f" since, while the training loss fell from {training[onset] + zero:.3g} to {trained + zero:.3g}"
+            )
+            numbers = {"rise": end / lowest - 1, "threshold": RISE - 1}
+        elif judged is not None and _never_held(record, judged):
+            message = (
+                f"The training loss falls to {trained:.3g}, {judged.told(trained)}, and the validation loss was never "
+                f"below {lowest:.3g}, {judged.told(lowest)}"
+            )
+            numbers = {**judged.evidence, "threshold": judged.constant}
+        else:
+            return None
+        numbers |= {"onset_epoch": float(epoch), "lowest_val_loss": lowest + zero, "final_val_loss": end + zero}
+        step = int(record.logs[onset]["step"])
+        return Symptom(self.name, "warning", f"{message}{_metric_gap(record)}.", (), step, {**numbers, **_gaps(record)})
 
 
 def _zero(record: Record, training: np.ndarray, validation: np.ndarray) -> float:
@@ -208,6 +222,16 @@ def _learned(record: Record, tail: np.ndarray) -> bool:
     if judged is None or penalty_unseen(record):
         return True
     return bool(data_loss(record)[tail].mean() < judged.constant)
+
+
+def _never_held(record: Record, judged: Yardstick) -> bool:
+    """Whether the training data was learned, and the validation loss was never worth anything, nor will be soon."""
+    if penalty_unseen(record) or not beats_majority(record, "val_"):
+        return False
+    validation = validation_data_loss(record)
+    seen, constant = validation[np.isfinite(validation)], judged.constant
+    learned = tail(data_loss(record)) <= judged.at(LEARNED)
+    return learned and len(seen) > 1 and float(seen.min()) > constant and not will_reach(seen, constant)
 
 
 def _gaps(record: Record) -> dict[str, float]:
