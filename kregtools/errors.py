@@ -8,7 +8,15 @@ class KregtoolsWarning(UserWarning):
 
 
 class NotWatchable(Exception):  # noqa: N818 -- no error of the run: it says what kregtools cannot do
-    """The model's training steps cannot be looked into; the message says why."""
+    """The model's training steps cannot be looked into; the message says why.
+
+    Attributes:
+        of_the_run: The error of the model's own step that showed it, if it was one.
+    """
+
+    def __init__(self, why: str, of_the_run: Exception | None = None) -> None:
+        super().__init__(why)
+        self.of_the_run = of_the_run
 
 
 class RecordError(ValueError):

@@ -176,10 +176,16 @@ class Capture:
             sampler = self._samplers[detailed]
             sample = sampler(plain, *args)._replace(sampler=sampler)
         except NotWatchable as why:  # told before any of the step ran
+            not_watchable = why
+        else:
+            self._note_costs(sample, time.perf_counter() - began)
+            return sample
+        try:
             result, seconds = timed(plain, *args)
-            return Sample(result, None, plain_seconds=seconds, why_not=str(why))
-        self._note_costs(sample, time.perf_counter() - began)
-        return sample
+        except Exception as error:
+            # What a first trace has left behind lets a second one fail of something else.
+            raise not_watchable.of_the_run or error from None
+        return Sample(result, None, plain_seconds=seconds, why_not=str(not_watchable))
 
     def step_done(self, sample: Sample, due: bool) -> None:
         """Notes that a call of the train function is over, sampled for this capture (`due`) or not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -47,13 +48,13 @@ class PureSampler(Sampler):
 
     exact = "the step is computed for its statistics first, then by the model's own train function"
     sees_last = False
-    # Timed to the end now and then, as JAX does not wait for what it computes.
+    # Timed to the end now and then, as JAX does not wait for what it computes; what disturbs it only makes it longer.
     CALIBRATIONS = (2, 4, 16, 64)
 
     def __init__(self, model: Any, details: bool) -> None:
         self._model, self.details = model, details
         self._layouts: list[Layout] = []
-        self._runs, self._traces, self._seconds = 0, 0, 0.0
+        self._runs, self._traces, self._seconds = 0, 0, math.inf
         self._signatures: set[Any] = set()
         self._compiled = model.jit_compile and not model.run_eagerly
         self._watch = jax.jit(self._watch_step) if self._compiled else self._watch_step
@@ -92,15 +93,17 @@ class PureSampler(Sampler):
 
     def _look(self, state: Any, batch: Any) -> Payload:
         self._runs += 1
-        calibrate, traces = self._runs in self.CALIBRATIONS, self._traces
+        traces, due = self._traces, self._runs in self.CALIBRATIONS or math.isinf(self._seconds)
+        calibrate = self._compiled and due
         if calibrate:
             jax.block_until_ready(state)
         began = time.perf_counter()
         payload = self._watch(state, batch)
-        if calibrate:
+        if self._traces > traces:
+            self._seconds = math.inf
+        elif calibrate:
             jax.block_until_ready(payload)
-            if not self._compiled or self._traces == traces:
-                self._seconds = time.perf_counter() - began
+            self._seconds = min(self._seconds, time.perf_counter() - began)
         return Payload(self._layouts, payload["layout"], payload["values"])
 
     def _watch_step(self, state: Any, batch: Any) -> dict[str, Any]:

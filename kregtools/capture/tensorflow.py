@@ -165,7 +165,10 @@ class GraphSampler(Sampler):
             return "its train function is not the one Keras makes"
         # First the model's own: what a trace creates for good is to come from the draws that it would come from.
         before, traces = process_state(), own.experimental_get_tracing_count()
-        self._traced(own, *args)
+        try:
+            own.get_concrete_function(*args)
+        except Exception as error:
+            raise NotWatchable(_failed("tracing the train function", error), of_the_run=error) from error
         self._retraced = own if own.experimental_get_tracing_count() > traces else None
         with unnoticed(before if self._retraced else None):
             graph = self._traced(function, *args).graph
@@ -189,7 +192,7 @@ class GraphSampler(Sampler):
     def _traced(self, function: Any, *args: Any) -> Any:
         try:
             concrete = function.get_concrete_function(*args)
-        except Exception as error:  # the plain function will tell, if it is the user's
+        except Exception as error:
             raise NotWatchable(_failed("tracing it", error)) from error
         if self._why_not is not None:
             raise NotWatchable(self._why_not)

@@ -196,3 +196,16 @@ def test_nothing_of_a_model_that_is_not_fitted():
     watching = monitor()
     with pytest.raises(ValueError, match=r"compile"):
         keras.Sequential([layers.Dense(1)]).fit(X, Y, callbacks=[watching])
+
+
+def test_a_step_that_cannot_be_traced_ends_with_the_error_it_ends_with_unwatched():
+    def error_of(*callbacks):
+        # Keras' loss scale does not know sparse gradients; once it failed, another trace fails of something else.
+        model = keras.Sequential([layers.Embedding(9, 4), layers.Flatten(), layers.Dense(1)])
+        optimizer = keras.optimizers.SGD(loss_scale_factor=1024.0)
+        model.compile(optimizer, "mse", steps_per_execution=2)
+        with pytest.raises(Exception) as caught:
+            model.fit(X.astype("int32") % 9, Y, batch_size=16, verbose=0, callbacks=callbacks)
+        return caught.type, str(caught.value)
+
+    assert error_of(monitor()) == error_of()
