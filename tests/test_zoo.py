@@ -15,7 +15,8 @@ from kregtools.symptoms import SYMPTOMS
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks" / "faults"))
 from apply import NotMechanicalError, Setup, applied
 from data import Split
-from programs import PROGRAMS, logarithm, mlp
+from networks import logarithm, mlp
+from programs import PROGRAMS
 from sound import SOUND, twin
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn import datasets
@@ -96,3 +97,65 @@ def one_hot(data: Split) -> Split:
     """Labels as rows of zeros with a one."""
     eye = np.eye(int(data.y.max()) + 1, dtype="float32")
     return data._replace(y=eye[data.y], y_val=eye[data.y_val])
+
+
+def with_target(data: Callable[[int], Split], change: Callable[[np.ndarray], np.ndarray]) -> Callable[[int], Split]:
+    """The targets of both parts changed."""
+    return lambda seed: _changed(data(seed), y=change)
+
+
+def with_inputs(data: Callable[[int], Split], change: Callable[[np.ndarray], np.ndarray]) -> Callable[[int], Split]:
+    """The inputs of both parts changed."""
+    return lambda seed: _changed(data(seed), x=change)
+
+
+def _changed(data: Split, x: Callable[..., Any] | None = None, y: Callable[..., Any] | None = None) -> Split:
+    if x is not None:
+        data = data._replace(x=x(data.x), x_val=x(data.x_val))
+    if y is not None:
+        data = data._replace(y=y(data.y), y_val=y(data.y_val))
+    return data
+
+
+def shuffled_labels(seed: int) -> Split:
+    """Training labels that have nothing to do with the inputs."""
+    data = digits(seed)
+    return data._replace(y=np.random.default_rng(seed).permutation(data.y))
+
+
+def other_validation(seed: int) -> Split:
+    """Validation images of other brightness, upside down."""
+    data = digits(seed)
+    return data._replace(x_val=1.0 - data.x_val[:, ::-1])
+
+
+def imbalanced(seed: int) -> Split:
+    """One row of a hundred is positive, and hard to tell."""
+    random = np.random.default_rng(seed)
+    y = (random.random(3000) < 0.01).astype("int32")
+    x = random.normal(size=(3000, 10)).astype("float32") + 0.3 * y[:, None]
+    return Split(x[:2000], y[:2000], x[2000:], y[2000:])
+
+
+def with_nan(x: np.ndarray) -> np.ndarray:
+    """A few values missing."""
+    x = x.copy()
+    x[::50, 3] = np.nan
+    return x
+
+
+def noisy_labels(seed: int) -> Split:
+    """Four labels of ten wrong in the training rows."""
+    data, random = digits(seed), np.random.default_rng(seed)
+    wrong = random.random(len(data.y)) < 0.4
+    return data._replace(y=np.where(wrong, random.integers(10, size=len(data.y)), data.y).astype("int32"))
+
+
+def few_validation(data: Split) -> Split:
+    """Twenty validation rows."""
+    return data._replace(x_val=data.x_val[:20], y_val=data.y_val[:20])
+
+
+def itself(data: Split) -> Split:
+    """The inputs as targets."""
+    return data._replace(y=data.x, y_val=data.x_val)

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import keras
 import numpy as np
 from data import Split, classes, digits, moons
-from programs import mlp
+from networks import mlp
 
 from kregtools.callbacks import HealthMonitor
 

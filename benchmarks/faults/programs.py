@@ -7,227 +7,53 @@ are acceptable where several changes mend it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
 import keras
-import numpy as np
 from data import (
-    Split,
     cancer,
     circles,
     classes,
     diabetes,
     digits,
+    few_validation,
     first,
+    imbalanced,
+    itself,
     moons,
+    noisy_labels,
     one_hot,
+    other_validation,
     raw_cancer,
     regression,
     several_labels,
+    shuffled_labels,
     wine,
+    with_inputs,
+    with_nan,
+    with_target,
 )
 from keras import layers
-
-SPARSE, BINARY, SQUARED = "sparse_categorical_crossentropy", "binary_crossentropy", "mse"
-adam, sgd = keras.optimizers.Adam, keras.optimizers.SGD
-
-
-@dataclass(frozen=True)
-class Program:
-    """A model, the data it is trained on, and what is true of it.
-
-    Attributes:
-        kind: `"faulty"`, `"overfit"`, `"underfit"` or `"healthy"`.
-        data: Makes the data from a seed.
-        model: Makes the model, not compiled.
-        compile: What `compile` is given.
-        fit: What `fit` is given beside the data.
-        symptoms: The symptoms that are right to report.
-        causes: The causes that would explain it.
-        validated: Whether `fit` gets validation data.
-    """
-
-    kind: str
-    data: Callable[[int], Split]
-    model: Callable[[], keras.Model]
-    compile: Callable[[], dict[str, Any]]
-    fit: dict[str, Any] = field(default_factory=dict)
-    symptoms: frozenset[str] = frozenset()
-    causes: frozenset[str] = frozenset()
-    validated: bool = True
-
-
-def mlp(
-    inputs: int = 64,
-    hidden: tuple[int, ...] = (64, 64),
-    outputs: int = 10,
-    activation: str | None = "relu",
-    last: str | None = "softmax",
-    dropout: float = 0.0,
-    norm: bool = False,
-    **dense: Any,
-) -> keras.Model:
-    """A dense network."""
-    model = keras.Sequential([keras.Input((inputs,))])
-    for units in hidden:
-        model.add(layers.Dense(units, None if norm else activation, **dense))
-        if norm:
-            model.add(layers.BatchNormalization())
-            model.add(layers.Activation(activation or "linear"))
-        if dropout:
-            model.add(layers.Dropout(dropout))
-    model.add(layers.Dense(outputs, last))
-    return model
-
-
-def conv(norm: bool = False) -> keras.Model:
-    """A small convolutional network for 8 x 8 images."""
-    model = keras.Sequential([keras.Input((64,)), layers.Reshape((8, 8, 1))])
-    for filters in (16, 32):
-        model.add(layers.Conv2D(filters, 3, padding="same", use_bias=not norm))
-        if norm:
-            model.add(layers.BatchNormalization())
-        model.add(layers.Activation("relu"))
-    model.add(layers.GlobalMaxPooling2D())
-    model.add(layers.Dense(10, "softmax"))
-    return model
-
-
-def residual() -> keras.Model:
-    """Residual blocks whose branches begin at zero."""
-    inputs = keras.Input((64,))
-    x = layers.Dense(64)(inputs)
-    for _ in range(4):
-        branch = layers.Dense(64, "relu")(layers.LayerNormalization()(x))
-        x = layers.Add()([x, layers.Dense(64, kernel_initializer="zeros")(branch)])
-    return keras.Model(inputs, layers.Dense(10, "softmax")(x))
-
-
-def recurrent(cell: Callable[..., Any] = layers.LSTM, **settings: Any) -> keras.Model:
-    """Reads an image row by row."""
-    model = keras.Sequential([keras.Input((64,)), layers.Reshape((8, 8))])
-    model.add(cell(32, **settings))
-    model.add(layers.Dense(10, "softmax"))
-    return model
-
-
-def attention() -> keras.Model:
-    """Attention over the rows of an image."""
-    inputs = keras.Input((64,))
-    x = layers.Dense(32)(layers.Reshape((8, 8))(inputs))
-    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(4, 8)(x, x))
-    x = layers.LayerNormalization()(x + layers.Dense(32)(layers.Dense(64, "relu")(x)))
-    return keras.Model(inputs, layers.Dense(10, "softmax")(layers.GlobalAveragePooling1D()(x)))
-
-
-def frozen() -> keras.Model:
-    """All but the last layer frozen, and those before it useless."""
-    model = mlp(hidden=(2, 2), activation="tanh")
-    for layer in model.layers[:-1]:
-        layer.trainable = False
-    return model
-
-
-def compiled(loss: Any = SPARSE, optimizer: Callable[[], Any] = adam, **settings: Any) -> Callable[[], dict[str, Any]]:
-    """What `compile` is given; the optimizer is made anew each time."""
-    metrics = ["accuracy"] if loss in (SPARSE, BINARY, "categorical_crossentropy") else []
-    return lambda: {"loss": loss, "optimizer": optimizer(), "metrics": metrics, **settings}
-
-
-# ---- what is done to data
-
-
-def with_target(data: Callable[[int], Split], change: Callable[[np.ndarray], np.ndarray]) -> Callable[[int], Split]:
-    """The targets of both parts changed."""
-    return lambda seed: _changed(data(seed), y=change)
-
-
-def with_inputs(data: Callable[[int], Split], change: Callable[[np.ndarray], np.ndarray]) -> Callable[[int], Split]:
-    """The inputs of both parts changed."""
-    return lambda seed: _changed(data(seed), x=change)
-
-
-def _changed(data: Split, x: Callable[..., Any] | None = None, y: Callable[..., Any] | None = None) -> Split:
-    if x is not None:
-        data = data._replace(x=x(data.x), x_val=x(data.x_val))
-    if y is not None:
-        data = data._replace(y=y(data.y), y_val=y(data.y_val))
-    return data
-
-
-def shuffled_labels(seed: int) -> Split:
-    """Training labels that have nothing to do with the inputs."""
-    data = digits(seed)
-    return data._replace(y=np.random.default_rng(seed).permutation(data.y))
-
-
-def other_validation(seed: int) -> Split:
-    """Validation images of other brightness, upside down."""
-    data = digits(seed)
-    return data._replace(x_val=1.0 - data.x_val[:, ::-1])
-
-
-def imbalanced(seed: int) -> Split:
-    """One row of a hundred is positive, and hard to tell."""
-    random = np.random.default_rng(seed)
-    y = (random.random(3000) < 0.01).astype("int32")
-    x = random.normal(size=(3000, 10)).astype("float32") + 0.3 * y[:, None]
-    return Split(x[:2000], y[:2000], x[2000:], y[2000:])
-
-
-def with_nan(x: np.ndarray) -> np.ndarray:
-    """A few values missing."""
-    x = x.copy()
-    x[::50, 3] = np.nan
-    return x
-
-
-def noisy_labels(seed: int) -> Split:
-    """Four labels of ten wrong in the training rows."""
-    data, random = digits(seed), np.random.default_rng(seed)
-    wrong = random.random(len(data.y)) < 0.4
-    return data._replace(y=np.where(wrong, random.integers(10, size=len(data.y)), data.y).astype("int32"))
-
-
-def logarithm(y_true: Any, y_pred: Any) -> Any:
-    """A crossentropy of the user's own, without a bound on what it takes the logarithm of."""
-    return -keras.ops.mean(y_true * keras.ops.log(y_pred) + (1 - y_true) * keras.ops.log(1 - y_pred))
-
-
-# ---- the programs
-
-
-def _names(*names: str) -> frozenset[str]:
-    return frozenset(names)
-
-
-def healthy(data: Any, model: Any, compile_with: Any = None, validated: bool = True, **fit: Any) -> Program:
-    """A program in which nothing is wrong."""
-    return Program("healthy", data, model, compile_with or compiled(), {"epochs": 15, **fit}, validated=validated)
-
-
-def fitted(
-    kind: str, data: Any, model: Any, compile_with: Any, causes: frozenset[str], consequences: str = "", **fit: Any
-) -> Program:
-    """A program that overfits or underfits."""
-    # A network that fits nothing at all is at the loss of a constant, and may do no more than predict one.
-    true = "no_learning constant_output " + consequences if kind == "underfit" else consequences
-    return Program(kind, data, model, compile_with, {"epochs": 30, **fit}, _names(kind, *true.split()), causes)
-
-
-def faulty(data: Any, model: Any, compile_with: Any, symptoms: str, causes: str, **fit: Any) -> Program:
-    """A program with a fault."""
-    return Program(
-        "faulty", data, model, compile_with, {"epochs": 15, **fit}, _names(*symptoms.split()), _names(*causes.split())
-    )
-
-
-def one(inputs: int, hidden: tuple[int, ...] = (32, 32), last: str | None = None, **settings: Any) -> Any:
-    """Makes networks with one output."""
-    return lambda: mlp(inputs, hidden, 1, last=last, **settings)
-
+from networks import (
+    BINARY,
+    SQUARED,
+    adam,
+    attention,
+    compiled,
+    conv,
+    frozen,
+    logarithm,
+    mlp,
+    one,
+    recurrent,
+    residual,
+    sgd,
+)
+from program import (
+    Program,
+    faulty,
+    fitted,
+    healthy,
+    names,
+)
 
 STUCK = "no_learning constant_output underfit slow_convergence loss_metric_mismatch"
 # What follows from a step that was too large, and is true as well: dead units pass no gradient on.
@@ -237,8 +63,8 @@ BLOWN = (
 )
 SMALL_SGD = compiled(optimizer=lambda: sgd(0.05))
 MOMENTUM = compiled(optimizer=lambda: sgd(0.05, momentum=0.9))
-LESS_DATA = _names("missing_regularization", "insufficient_data", "label_noise")
-TOO_SMALL = _names("insufficient_capacity", "missing_nonlinearity", "too_few_epochs")
+LESS_DATA = names("missing_regularization", "insufficient_data", "label_noise")
+TOO_SMALL = names("insufficient_capacity", "missing_nonlinearity", "too_few_epochs")
 
 PROGRAMS: dict[str, Program] = {
     # nothing is wrong
@@ -263,7 +89,7 @@ PROGRAMS: dict[str, Program] = {
     "digits, residual from zero": healthy(digits, residual),
     "digits, LSTM": healthy(digits, recurrent, epochs=25),
     "digits, attention": healthy(digits, attention, epochs=25),
-    "digits, few validation rows": healthy(lambda seed: _few_validation(digits(seed)), mlp),
+    "digits, few validation rows": healthy(lambda seed: few_validation(digits(seed)), mlp),
     "digits, no validation": healthy(digits, mlp, validated=False),
     "digits, to the end": healthy(
         digits, lambda: mlp(dropout=0.3), compiled(optimizer=lambda: adam(1e-3)), epochs=60, batch_size=64
@@ -272,7 +98,7 @@ PROGRAMS: dict[str, Program] = {
         digits, lambda: mlp(hidden=(256, 128), bias_initializer=keras.initializers.Constant(-0.1)), epochs=15
     ),
     "digits, autoencoder": healthy(
-        lambda seed: _itself(digits(seed)), lambda: mlp(hidden=(32,), outputs=64, last="sigmoid"), compiled(SQUARED)
+        lambda seed: itself(digits(seed)), lambda: mlp(hidden=(32,), outputs=64, last="sigmoid"), compiled(SQUARED)
     ),
     "digits, categorical": healthy(lambda seed: one_hot(digits(seed)), mlp, compiled("categorical_crossentropy")),
     "cancer, logistic regression": healthy(cancer, one(30, (), "sigmoid"), compiled(BINARY), epochs=40),
@@ -331,7 +157,7 @@ PROGRAMS: dict[str, Program] = {
         digits,
         lambda: mlp(hidden=(16, 16), dropout=0.95),
         compiled(),
-        _names("over_regularization"),
+        names("over_regularization"),
         consequences="dead_relu vanishing_gradient",
     ),
     "digits, L2 of 1": fitted(
@@ -339,7 +165,7 @@ PROGRAMS: dict[str, Program] = {
         digits,
         lambda: mlp(kernel_regularizer=keras.regularizers.L2(1.0)),
         compiled(),
-        _names("over_regularization"),
+        names("over_regularization"),
         consequences="large_update dead_relu",  # the penalty takes all weights away
     ),
     # faults
@@ -544,11 +370,3 @@ PROGRAMS: dict[str, Program] = {
         "bad_init lr_too_high unnormalized_input",
     ),
 }
-
-
-def _few_validation(data: Split) -> Split:
-    return data._replace(x_val=data.x_val[:20], y_val=data.y_val[:20])
-
-
-def _itself(data: Split) -> Split:
-    return data._replace(y=data.x, y_val=data.x_val)

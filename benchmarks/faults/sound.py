@@ -7,7 +7,9 @@ from typing import Any
 
 from data import cancer, digits, regression
 from keras import layers
-from programs import BINARY, PROGRAMS, SMALL_SGD, SQUARED, Program, adam, compiled, mlp, one, recurrent, sgd
+from networks import BINARY, SQUARED, adam, compiled, mlp, one, recurrent, sgd
+from program import Program
+from programs import PROGRAMS, SMALL_SGD
 
 # Ten layers that pass gradients on do not bear the programs' own rate.
 DEEP = {
