@@ -16,6 +16,7 @@ from kregtools._time_limit import TimeLimitError, time_limit
 from kregtools.causes import Cause
 from kregtools.record import Record
 from kregtools.symptoms import CannotCheckError, Symptom
+from kregtools.symptoms.outlook import outlook
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -66,6 +67,7 @@ class Diagnosis:
         passed: The symptoms that were looked for and not found.
         unchecked: What could not be judged, and what to pass so that it can be.
         ignored: The symptoms that were not looked for because the user said so.
+        outlook: Where nothing was found, what speaks for more epochs, in a sentence; else empty.
     """
 
     verdict: Verdict
@@ -74,6 +76,7 @@ class Diagnosis:
     passed: tuple[str, ...]
     unchecked: tuple[Unchecked, ...]
     ignored: tuple[str, ...]
+    outlook: str = ""
 
     @property
     def coverage(self) -> tuple[int, int]:
@@ -152,6 +155,7 @@ def _judged(record: Record, ignore: Collection[str]) -> Diagnosis:
         passed=tuple(passed),
         unchecked=tuple(unchecked),
         ignored=tuple(name for name in known_names(symptom_rules.SYMPTOMS) if name in ignore),
+        outlook="" if found else outlook(record),
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 from kregtools import symptoms
 from kregtools.diagnosis import diagnose
 from kregtools.record import example
+from kregtools.report.summary import sentence
 from kregtools.symptoms import SYMPTOMS, SymptomRule
 
 STEPS = 24
@@ -68,7 +69,7 @@ def test_healthy_means_that_every_check_ran_and_passed():
     assert diagnosis.verdict == "healthy"
     assert set(diagnosis.passed) == {rule.name for rule in SYMPTOMS}
     count = len(SYMPTOMS)
-    assert str(diagnosis) == f"kregtools: healthy (nothing found; {count} of {count} checks ran)"
+    assert str(diagnosis).splitlines()[0] == f"kregtools: healthy (nothing found; {count} of {count} checks ran)"
 
 
 def test_what_could_not_be_checked_is_never_healthy():
@@ -166,3 +167,28 @@ def test_judging_needs_no_backend(module):
     code = f"import sys, {module}; print([m for m in ('keras', 'tensorflow', 'jax', 'torch') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+FALLING = [2.0, 1.6, 1.4, 1.25, 1.15]
+
+
+@pytest.mark.parametrize(
+    "logs, said",
+    [
+        ({"loss": [2.1, 1.5, 1.2, 1.0, 0.9], "val_loss": FALLING}, "The validation loss still falls by 9% an epoch"),
+        ({"loss": FALLING}, "The training loss still falls by 9% an epoch"),
+        ({"loss": FALLING, "val_loss": [2.0, 1.6, 1.45, 1.44, 1.435]}, ""),
+        ({"loss": FALLING, "val_loss": [2.0, 1.6, 1.32, 1.36, 1.3]}, ""),
+        ({"loss": FALLING, "val_loss": [2.0, 1.6, 1.4, 1.3, 1.31]}, ""),
+        ({"loss": [1.0, 0.4, 0.2, 0.1, 0.05]}, ""),
+        ({"loss": [2.0, 1.0, 0.2, -0.5, -0.9]}, ""),
+        ({"loss": [2.0, 1.6]}, ""),
+    ],
+)
+def test_a_run_that_still_improves_is_told_to_go_on(logs, said):
+    facts = {"losses": [{"name": "sparse_categorical_crossentropy"}], "outputs": [{"shape": [None, 10]}]}
+    found = diagnose(example(logs=logs, facts=facts))
+    assert not found.symptoms
+    assert found.outlook.startswith(said) and bool(found.outlook) == bool(said)
+    assert ("train longer" in sentence(found)) == ("train longer" in str(found)) == bool(said)
+    assert not diagnose(example(logs={"loss": [*logs["loss"], float("nan")]}, facts=facts)).outlook

@@ -58,7 +58,7 @@ RECURRENT = {"layers": [{"name": "dense_0", "class": "SimpleRNN", "units": 8, "i
 
 
 LEARNED_BY_HEART = {
-    "loss": [60.0, 9.0, 3.0, 0.8, 0.2],
+    "loss": [60.0, 9.0, 1.0, 0.3, 0.1],
     "val_loss": [25.0, 8.0, 5.0, 4.8, 4.7],
     "val_accuracy": [0.6, 0.7, 0.74, 0.75, 0.76],
 }

@@ -26,10 +26,10 @@ WARNED = "Not quite healthy: it trains, and could do better."
 
 
 def sentence(diagnosis: Diagnosis) -> str:
-    """The verdict in one sentence."""
+    """The verdict in one sentence, and what speaks for more epochs."""
     if diagnosis.verdict == "undetermined" and diagnosis.symptoms:
         return WARNED
-    return SENTENCES[diagnosis.verdict]
+    return f"{SENTENCES[diagnosis.verdict]} {diagnosis.outlook}".rstrip()
 
 
 def best_epoch(record: Record) -> int | None:
@@ -98,6 +98,7 @@ def summary(record: Record, diagnosis: Diagnosis) -> dict[str, Any]:
             "passed": diagnosis.passed,
             "unchecked": [asdict(item) for item in diagnosis.unchecked],
             "ignored": diagnosis.ignored,
+            "outlook": diagnosis.outlook,
             "epochs": len(logs),
             "best_epoch": None if best is None else int(logs[best]["epoch"]) + 1,
             "best": {} if best is None else _reported(logs[best]),

@@ -41,7 +41,8 @@ IN_LINE = {
 
 def diagnosis_text(diagnosis: Diagnosis) -> RenderableType:
     """The diagnosis as something rich can print: the verdict, what was found, why, what to change."""
-    return Group(headline(diagnosis), *_findings(diagnosis), *_unchecked(diagnosis))
+    outlook = [Text(diagnosis.outlook)] if diagnosis.outlook else []
+    return Group(headline(diagnosis), *outlook, *_findings(diagnosis), *_unchecked(diagnosis))
 
 
 def headline(diagnosis: Diagnosis) -> Text:

@@ -108,11 +108,11 @@ class Overfit(SymptomRule):
             },
             facts=BINARY,
         ),
-        example(logs={"loss": [60.0, 9.0, 3.0, 0.8, 0.2], **NEVER_HELD}, facts=BINARY, series=TARGETS),
+        example(logs={"loss": [60.0, 9.0, 1.0, 0.3, 0.1], **NEVER_HELD}, facts=BINARY, series=TARGETS),
     )
     HEALTHY: ClassVar = (
         example(logs={"loss": [60.0, 9.0, 3.0, 0.9, 0.6], **NEVER_HELD}, facts=BINARY, series=TARGETS),
-        example(logs={"loss": [60.0, 9.0, 3.0, 0.8, 0.2], **NEVER_HELD}),
+        example(logs={"loss": [60.0, 9.0, 1.0, 0.3, 0.1], **NEVER_HELD}),
         example(
             logs={
                 "loss": [0.9 * 0.9**epoch for epoch in range(10)],
