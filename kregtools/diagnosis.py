@@ -67,7 +67,7 @@ class Diagnosis:
         passed: The symptoms that were looked for and not found.
         unchecked: What could not be judged, and what to pass so that it can be.
         ignored: The symptoms that were not looked for because the user said so.
-        outlook: Where nothing was found, what speaks for more epochs, in a sentence; else empty.
+        outlook: Where nothing was found, and nothing ignored, what speaks for more epochs, in a sentence; else empty.
     """
 
     verdict: Verdict
@@ -148,14 +148,15 @@ def _judged(record: Record, ignore: Collection[str]) -> Diagnosis:
             passed.append(rule.name)
     symptoms = tuple(sorted(found.values(), key=lambda symptom: SEVERITIES.index(symptom.severity)))
     causes = _causes(record, found, ignore, unchecked)
+    ignored = tuple(name for name in known_names(symptom_rules.SYMPTOMS) if name in ignore)
     return Diagnosis(
         verdict=_verdict(found, causes, unchecked),
         symptoms=symptoms,
         causes=causes,
         passed=tuple(passed),
         unchecked=tuple(unchecked),
-        ignored=tuple(name for name in known_names(symptom_rules.SYMPTOMS) if name in ignore),
-        outlook="" if found else outlook(record),
+        ignored=ignored,
+        outlook="" if found or ignored else outlook(record),
     )
 
 

@@ -11,7 +11,7 @@ class NotWatchable(Exception):  # noqa: N818 -- no error of the run: it says wha
     """The model's training steps cannot be looked into; the message says why.
 
     Attributes:
-        of_the_run: The error of the model's own step that showed it, if it was one.
+        of_the_run: What the model's own step fails with, where that is the reason; else `None`.
     """
 
     def __init__(self, why: str, of_the_run: Exception | None = None) -> None:

@@ -22,6 +22,7 @@ def cases(kind: str, rules=RULES):
 def found(record: Record) -> list[str]:
     diagnosis = diagnose(record)
     assert not [item.error for item in diagnosis.unchecked if item.error]
+    assert all(cause.explains for cause in diagnosis.causes)
     return [item.name for item in (*diagnosis.symptoms, *diagnosis.causes)]
 
 

@@ -32,6 +32,7 @@ from data import (
     with_target,
 )
 from keras import layers
+from kinds import Program, faulty, fitted, healthy, names
 from networks import (
     BINARY,
     SQUARED,
@@ -46,13 +47,6 @@ from networks import (
     recurrent,
     residual,
     sgd,
-)
-from program import (
-    Program,
-    faulty,
-    fitted,
-    healthy,
-    names,
 )
 
 STUCK = "no_learning constant_output underfit slow_convergence loss_metric_mismatch"

@@ -7,8 +7,8 @@ from typing import Any
 
 from data import cancer, digits, regression
 from keras import layers
+from kinds import Program
 from networks import BINARY, SQUARED, adam, compiled, mlp, one, recurrent, sgd
-from program import Program
 from programs import PROGRAMS, SMALL_SGD
 
 # Ten layers that pass gradients on do not bear the programs' own rate.

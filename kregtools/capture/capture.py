@@ -182,10 +182,11 @@ class Capture:
             return sample
         try:
             result, seconds = timed(plain, *args)
+            return Sample(result, None, plain_seconds=seconds, why_not=str(not_watchable))
         except Exception as error:
             # What a first trace has left behind lets a second one fail of something else.
-            raise not_watchable.of_the_run or error from None
-        return Sample(result, None, plain_seconds=seconds, why_not=str(not_watchable))
+            failed = not_watchable.of_the_run or error
+        raise failed
 
     def step_done(self, sample: Sample, due: bool) -> None:
         """Notes that a call of the train function is over, sampled for this capture (`due`) or not."""

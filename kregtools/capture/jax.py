@@ -48,7 +48,7 @@ class PureSampler(Sampler):
 
     exact = "the step is computed for its statistics first, then by the model's own train function"
     sees_last = False
-    # Timed to the end now and then, as JAX does not wait for what it computes; what disturbs it only makes it longer.
+    # Timed to the end now and then, as JAX does not wait for what it computes; other work only makes it longer.
     CALIBRATIONS = (2, 4, 16, 64)
 
     def __init__(self, model: Any, details: bool) -> None:
@@ -75,7 +75,7 @@ class PureSampler(Sampler):
             seconds, why_not = 0.0, f"computing a step for its statistics failed ({type(error).__name__}: {error})"
         traced = self._compiled and self._traces > traces
         result, plain_seconds = timed(plain, state, iter(batches))
-        known = traced or not self._compiled
+        known = traced or why_not is not None or not self._compiled
         return Sample(result, payload, seconds if known else self._seconds, plain_seconds, traced, why_not=why_not)
 
     # ---- private

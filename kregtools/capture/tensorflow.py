@@ -170,8 +170,13 @@ class GraphSampler(Sampler):
         except Exception as error:
             raise NotWatchable(_failed("tracing the train function", error), of_the_run=error) from error
         self._retraced = own if own.experimental_get_tracing_count() > traces else None
-        with unnoticed(before if self._retraced else None):
-            graph = self._traced(function, *args).graph
+        try:
+            with unnoticed(before if self._retraced else None):
+                graph = function.get_concrete_function(*args).graph
+        except Exception as error:
+            raise NotWatchable(_failed("tracing it", error)) from error
+        if self._why_not is not None:
+            raise NotWatchable(self._why_not)
         self._variables = [variable for variable in graph.variables if variable is not self._outbox]
         nodes = [*graph.as_graph_def().node, *_inner_nodes(graph)]
         if any(node.op.startswith("DebugNumericSummary") for node in nodes):
@@ -188,15 +193,6 @@ class GraphSampler(Sampler):
                 f"that cannot be undone ({effects}), so that it cannot be rehearsed. Use `keras.random`"
             )
         return f"it has effects that cannot be undone ({effects})" if effects else None
-
-    def _traced(self, function: Any, *args: Any) -> Any:
-        try:
-            concrete = function.get_concrete_function(*args)
-        except Exception as error:
-            raise NotWatchable(_failed("tracing it", error)) from error
-        if self._why_not is not None:
-            raise NotWatchable(self._why_not)
-        return concrete
 
     def _called(self, function: Callable[..., Any], *args: Any) -> Any:
         """Calls what is the step of the run, as if it were traced only now: TensorFlow counts the calls that are."""

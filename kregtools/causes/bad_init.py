@@ -59,6 +59,7 @@ RECURRENT = {"layers": [{"name": "dense_0", "class": "SimpleRNN", "units": 8, "i
 
 LEARNED_BY_HEART = {
     "loss": [60.0, 9.0, 1.0, 0.3, 0.1],
+    "accuracy": [0.5, 0.7, 0.8, 0.9, 0.98],
     "val_loss": [25.0, 8.0, 5.0, 4.8, 4.7],
     "val_accuracy": [0.6, 0.7, 0.74, 0.75, 0.76],
 }
@@ -80,7 +81,8 @@ class BadInit(CauseRule):
     the same from the start, for which its initializer is taken where no weights were measured; or most outputs of a
     layer are saturated before any update. A kernel of zeros at the end of a residual branch is meant to be so.
     Overfitting it explains only where the validation loss was never better than what the best constant prediction
-    costs, and the loss before training more than 10 times that, with an input of an rms below 10.
+    costs, and the crossentropy before training, penalties left out, was more than 10 times that, with an input of an
+    rms of at most 10.
 
     What to do: an initializer that knows the activation and the dropout before each kernel:
     `kregtools.initializers.DropoutAware` keeps the variance from layer to layer (Hendrycks & Gimpel, 2016).
@@ -129,8 +131,18 @@ class BadInit(CauseRule):
         ),
         example(logs={"loss": [math.nan] * 2}, series={**_depth(2e6, 0.3), **_input(5e5)}, facts=RECURRENT),
         example(logs=STUCK, facts=_asked("HeNormal")),
+        example(
+            logs={"loss": [0.69, 0.55, 0.4, 0.25, 0.12, 0.05], "val_loss": [0.70, 0.72, 0.8, 0.9, 1.2, 1.6]},
+            facts=BINARY,
+            series=_depth(1.0, 0.01, 1.0, step=1e-3),
+        ),
         example(logs=LEARNED_BY_HEART, facts=BINARY, series=_began(0.8, 1.0)),
         example(logs=LEARNED_BY_HEART, facts=BINARY, series=_began(90.0, 80.0)),
+        example(
+            logs=LEARNED_BY_HEART,
+            facts=BINARY,
+            series={**_began(90.0, 1.0), ("", "loss", "penalty"): [89.3, 29.0, 4.6, 0.1]},
+        ),
         example(
             logs={**LEARNED_BY_HEART, "val_loss": [0.5, 0.6, 0.7, 0.9, 1.4]}, facts=BINARY, series=_began(90.0, 1.0)
         ),
@@ -147,8 +159,8 @@ class BadInit(CauseRule):
         sure = _sure(record) if never_better(record, symptoms) else None
         if sure is None:
             symptoms = {name: symptom for name, symptom in symptoms.items() if name != "overfit"}
-        seen = [found for found in (*rules, sure) if found] if symptoms else []
-        if not seen:
+        seen = [found for found in (*rules, sure) if found]
+        if not seen or not any(name in self.explains for name in symptoms):
             return None
         confidence, names, reason = max(seen)
         return self.found(symptoms, confidence, reason, self._remedy(record, names))
@@ -239,12 +251,16 @@ def _blown(record: Record) -> tuple[float, list[str], str] | None:
 
 def _sure(record: Record) -> tuple[float, list[str], str] | None:
     """Whether the network is sure of what it says before it has learned anything."""
-    names, constant, losses = _hidden(record)[0], constant_loss(record), record.series("", "loss", "value")
-    if not names or constant is None or not _input_rms(record) <= SPREAD or not losses[0] > SPREAD * constant:
+    names, constant = _hidden(record)[0], constant_loss(record)
+    classified = all("crossentropy" in str(loss.get("name")) for loss in record.facts.get("losses") or [{}])
+    losses = record.series("", "loss", "value") - np.nan_to_num(record.series("", "loss", "penalty"))
+    if not names or constant is None or not classified or not _input_rms(record) <= SPREAD:
+        return None
+    if not losses[0] > SPREAD * constant:
         return None
     reason = (
         f"Before the first update the loss is {losses[0]:.3g}, {losses[0] / constant:.3g} times what the best constant "
-        f"prediction costs: the outputs are far too large; within {SPREAD:g} times is healthy."
+        f"prediction costs: the outputs are far too large; up to {SPREAD:g} times is healthy."
     )
     return 0.8, names, reason
 

@@ -87,11 +87,11 @@ class MissingRegularization(CauseRule):
         dropout = f"Dropout({STRONG_RATE:g}) after {where}"
         penalty = f"an L2 penalty of {PENALTY:g} on the kernels of {where}"
         missing = ([dropout] if max(rates, default=0) < STRONG_RATE else []) + ([] if penalized else [penalty])
+        onset, best = overfit.evidence.get("onset_epoch"), overfit.evidence["lowest_val_loss"]
+        stop = "" if onset is None else f" Stop where it is lowest, too (epoch {onset:.0f} here, at {best:.3g})."
         return Remedy(
             f"Add {'; if that is not enough, '.join(missing)}. The validation loss should then end below "
-            f"{overfit.evidence['final_val_loss']:.3g}. Stop where it is lowest, too (epoch "
-            f"{overfit.evidence['onset_epoch']:.0f} here, at {overfit.evidence['lowest_val_loss']:.3g}). More training "
-            "data would do the same, and better.",
+            f"{overfit.evidence['final_val_loss']:.3g}.{stop} More training data would do the same, and better.",
             _code(hidden, dropped=max(rates, default=0) >= STRONG_RATE),
         )
 

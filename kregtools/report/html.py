@@ -72,6 +72,7 @@ def render(record: Record, diagnosis: Diagnosis, *, live: bool = False) -> str:
         probably=diagnosis.causes[0].name if diagnosis.causes else None,
         tiles=_tiles(record, diagnosis),
         live=_progress(record) if live else None,
+        outlook="" if live else diagnosis.outlook,
         findings=findings_of(record, diagnosis, drawings),
         unchecked=diagnosis.unchecked,
         passed=diagnosis.passed,

@@ -27,6 +27,7 @@ def view(diagnosis: Diagnosis, record: Record | None = None) -> str:
         "notebook.html",
         verdict=diagnosis.verdict,
         sentence=sentence(diagnosis),
+        outlook=diagnosis.outlook if record is None else "",
         progress=progress if record is None else f"{len(record.logs)} epochs; {progress}",
         curves=curves,
         findings=findings_of(record, diagnosis, drawings),

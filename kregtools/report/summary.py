@@ -26,10 +26,10 @@ WARNED = "Not quite healthy: it trains, and could do better."
 
 
 def sentence(diagnosis: Diagnosis) -> str:
-    """The verdict in one sentence, and what speaks for more epochs."""
+    """The verdict in one sentence."""
     if diagnosis.verdict == "undetermined" and diagnosis.symptoms:
         return WARNED
-    return f"{SENTENCES[diagnosis.verdict]} {diagnosis.outlook}".rstrip()
+    return SENTENCES[diagnosis.verdict]
 
 
 def best_epoch(record: Record) -> int | None:

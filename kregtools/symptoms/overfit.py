@@ -1,4 +1,4 @@
-"""The validation loss rises while the training loss falls."""
+"""What is learned of the training data does not hold for the validation data."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
-from kregtools.symptoms.comparison import beats_majority, mismatch, share_correct
+from kregtools.symptoms.comparison import accuracy, beats_majority, mismatch, share_correct, trained_before
 from kregtools.symptoms.curves import jumps, penalty_unseen, tail, trend, validation_data_loss, will_reach
 from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
 from kregtools.symptoms.negative_loss import never_negative
 from kregtools.symptoms.symptom import Symptom, SymptomRule
-from kregtools.symptoms.yardstick import Yardstick, yardstick
+from kregtools.symptoms.yardstick import yardstick
 
 RISE = 1.10
 STEADY_RISE = 1.05
@@ -27,6 +27,7 @@ ABOVE_FALLS = 3.5
 ABOVE_JUMPS = 1.5
 CONVERGED = 0.05
 LEARNED = 0.5
+APART = 0.05
 BINARY = {"losses": [{"name": "binary_crossentropy"}]}
 
 
@@ -40,6 +41,7 @@ NOISY_LABELS = {
 
 
 NEVER_HELD = {"val_loss": [25.0, 8.0, 5.0, 4.8, 4.7], "val_accuracy": [0.6, 0.7, 0.74, 0.75, 0.76]}
+ACCURATE = {"accuracy": [0.5, 0.7, 0.8, 0.9, 0.98]}
 TARGETS = {("", "target", name): [0.5] * 4 for name in ("mean", "std")} | {
     ("", "target", name): [value] * 4 for name, value in {"min": 0.0, "max": 1.0}.items()
 }
@@ -59,18 +61,20 @@ class Overfit(SymptomRule):
     losses may be negative, and are, shares are of what the training loss fell by. The onset is the epoch with the
     lowest validation loss: what comes after it was learned by heart.
 
-    Without a rise: the training loss ends below half of what the best constant prediction costs, and the validation
-    loss has never been below it, nor will it be in as many epochs again. The validation accuracy beats the share of the
-    most frequent class; where it does not, the symptom is `no_generalization`.
+    Without a rise, and so without an onset: the training loss falls below half of what the best constant prediction
+    costs, the validation loss has never been below that cost, nor will it be in as many epochs again, and the
+    validation accuracy ends more than 5 points below the training's. It beats the share of the most frequent class;
+    where it does not, the symptom is `no_generalization`. A fit that goes on with a trained network is not judged so.
 
-    Why it matters: every epoch after the onset makes the network worse on data it has not seen.
+    Why it matters: every epoch after the onset makes the network worse on data it has not seen. Where there is none,
+    it is sure of what it says, and wrong, from the first epoch on.
 
     What to do: see the cause; dropout, L2, more data or augmentation, a smaller network, or stopping at the onset
     with `EarlyStopping(restore_best_weights=True)`.
 
     Threshold: 10 % is the rule of SageMaker Debugger. 5 % if steady or confirmed, and what counts as noise, are
     judgement. A tenth that it fell is the 10 % it has to rise. Half of the constant's loss is what
-    `loss_metric_mismatch` takes for learned.
+    `loss_metric_mismatch` takes for learned, 5 points what `train_val_mismatch` takes for a difference.
     """
 
     name = "overfit"
@@ -108,11 +112,21 @@ class Overfit(SymptomRule):
             },
             facts=BINARY,
         ),
-        example(logs={"loss": [60.0, 9.0, 1.0, 0.3, 0.1], **NEVER_HELD}, facts=BINARY, series=TARGETS),
+        example(logs={"loss": [60.0, 9.0, 1.0, 0.3, 0.1], **ACCURATE, **NEVER_HELD}, facts=BINARY, series=TARGETS),
     )
     HEALTHY: ClassVar = (
-        example(logs={"loss": [60.0, 9.0, 3.0, 0.9, 0.6], **NEVER_HELD}, facts=BINARY, series=TARGETS),
-        example(logs={"loss": [60.0, 9.0, 1.0, 0.3, 0.1], **NEVER_HELD}),
+        example(logs={"loss": [60.0, 9.0, 3.0, 0.9, 0.6], **ACCURATE, **NEVER_HELD}, facts=BINARY, series=TARGETS),
+        example(logs={"loss": [60.0, 9.0, 1.0, 0.3, 0.1], **ACCURATE, **NEVER_HELD}),
+        example(
+            logs={
+                "loss": [5.0, 1.0, 0.4, 0.3, 0.25],
+                **ACCURATE,
+                **NEVER_HELD,
+                "val_accuracy": [0.5, 0.8, 0.9, 0.95, 0.96],
+            },
+            facts=BINARY,
+            series=TARGETS,
+        ),
         example(
             logs={
                 "loss": [0.9 * 0.9**epoch for epoch in range(10)],
@@ -148,37 +162,69 @@ class Overfit(SymptomRule):
         zero = _zero(record, training, validation)
         training, validation = training - zero, validation - zero
         onset = int(known[np.argmin(validation[known])])
-        tail = known[-max(2, math.ceil(0.05 * len(known))) :]
-        end, lowest = float(validation[tail].mean()), float(validation[onset])
-        trained = float(training[tail].mean())
-        confirmed = _more_errors(record, onset, tail)
-        rose = onset < tail[0] and _rose(validation[known], int(np.argmin(validation[known])), end, confirmed)
-        by_heart = trained < training[onset] and GAP * trained < end and _learned(record, tail)
+        last = known[-max(2, math.ceil(0.05 * len(known))) :]
+        end, lowest = float(validation[last].mean()), float(validation[onset])
+        trained = float(training[last].mean())
+        confirmed = _more_errors(record, onset, last)
+        rose = onset < last[0] and _rose(validation[known], int(np.argmin(validation[known])), end, confirmed)
+        by_heart = trained < training[onset] and GAP * trained < end and _learned(record, last)
         judged = yardstick(record)
         converged = judged is not None and end <= judged.at(CONVERGED)
         held = lowest <= FELL * validation[known[0]] and (judged is None or lowest < judged.constant)
         apart = mismatch(record) and not held
         if converged or apart:
             return None
-        epoch = int(record.epochs[onset]) + 1
-        if rose and by_heart:
-            message = (
-                f"The validation loss is lowest in epoch {epoch} ({lowest + zero:.3g}) and has risen by "
-                + (f"{end - lowest:.3g}" if zero else f"{end / lowest - 1:.0%}")
-                + f" since, while the training loss fell from {training[onset] + zero:.3g} to {trained + zero:.3g}"
-            )
-            numbers = {"rise": end / lowest - 1, "threshold": RISE - 1}
-        elif judged is not None and _never_held(record, judged):
-            message = (
-                f"The training loss falls to {trained:.3g}, {judged.told(trained)}, and the validation loss was never "
-                f"below {lowest:.3g}, {judged.told(lowest)}"
-            )
-            numbers = {**judged.evidence, "threshold": judged.constant}
-        else:
+        if not (rose and by_heart):
+            return self._without_a_rise(record)
+        rise, epoch = end / lowest - 1, int(record.epochs[onset]) + 1
+        return Symptom(
+            self.name,
+            "warning",
+            f"The validation loss is lowest in epoch {epoch} ({lowest + zero:.3g}) and has risen by "
+            + (f"{end - lowest:.3g}" if zero else f"{rise:.0%}")
+            + f" since, while the training loss fell from {training[onset] + zero:.3g} to {trained + zero:.3g}"
+            + _metric_gap(record)
+            + ".",
+            (),
+            int(record.logs[onset]["step"]),
+            {
+                "onset_epoch": float(epoch),
+                "lowest_val_loss": lowest + zero,
+                "final_val_loss": end + zero,
+                "rise": rise,
+                "threshold": RISE - 1,
+                **_gaps(record),
+            },
+        )
+
+    def _without_a_rise(self, record: Record) -> Symptom | None:
+        """Of a network that learned its rows, and of which the validation loss was never worth anything."""
+        judged, seen, unseen = yardstick(record), accuracy(record), accuracy(record, "val_")
+        if judged is None or seen is None or unseen is None or penalty_unseen(record) or trained_before(record):
             return None
-        numbers |= {"onset_epoch": float(epoch), "lowest_val_loss": lowest + zero, "final_val_loss": end + zero}
-        step = int(record.logs[onset]["step"])
-        return Symptom(self.name, "warning", f"{message}{_metric_gap(record)}.", (), step, {**numbers, **_gaps(record)})
+        training, validation = data_loss(record), validation_data_loss(record)
+        if not np.isfinite(validation).all() or not beats_majority(record, "val_"):
+            return None
+        trained, end, lowest = tail(training), tail(validation), float(validation.min())
+        learned = trained < training[0] and trained <= judged.at(LEARNED)
+        held = lowest <= judged.constant or will_reach(validation, judged.constant)
+        if not learned or held or not tail(seen) - tail(unseen) > APART:
+            return None
+        return Symptom(
+            self.name,
+            "warning",
+            f"The training loss falls to {trained:.3g}, {judged.told(trained)}, and the validation loss was never "
+            f"below {lowest:.3g}, {judged.told(lowest)}{_metric_gap(record)}.",
+            (),
+            None,
+            {
+                "lowest_val_loss": lowest,
+                "final_val_loss": end,
+                **judged.evidence,
+                "threshold": judged.constant,
+                **_gaps(record),
+            },
+        )
 
 
 def _zero(record: Record, training: np.ndarray, validation: np.ndarray) -> float:
@@ -206,32 +252,22 @@ def _rose(losses: np.ndarray, onset: int, end: float, confirmed: bool) -> bool:
     return (drift > DRIFT or beyond) and 0 < least * losses[onset] < end
 
 
-def _more_errors(record: Record, onset: int, tail: np.ndarray) -> bool:
+def _more_errors(record: Record, onset: int, last: np.ndarray) -> bool:
     """Whether an accuracy got worse on the validation data since the onset, and better in training."""
     for name in record.logs[-1]:
         if "acc" in name:
             seen, errors = share_correct(record, name), 1 - share_correct(record, name, "val_")
-            if errors[tail].mean() > MORE_ERRORS * errors[onset] and seen[tail].mean() > seen[onset]:
+            if errors[last].mean() > MORE_ERRORS * errors[onset] and seen[last].mean() > seen[onset]:
                 return True
     return False
 
 
-def _learned(record: Record, tail: np.ndarray) -> bool:
+def _learned(record: Record, last: np.ndarray) -> bool:
     """Whether the training loss got below that of the best constant; a run that blew up has learned nothing."""
     judged = yardstick(record)
     if judged is None or penalty_unseen(record):
         return True
-    return bool(data_loss(record)[tail].mean() < judged.constant)
-
-
-def _never_held(record: Record, judged: Yardstick) -> bool:
-    """Whether the training data was learned, and the validation loss was never worth anything, nor will be soon."""
-    if penalty_unseen(record) or not beats_majority(record, "val_"):
-        return False
-    validation = validation_data_loss(record)
-    seen, constant = validation[np.isfinite(validation)], judged.constant
-    learned = tail(data_loss(record)) <= judged.at(LEARNED)
-    return learned and len(seen) > 1 and float(seen.min()) > constant and not will_reach(seen, constant)
+    return bool(data_loss(record)[last].mean() < judged.constant)
 
 
 def _gaps(record: Record) -> dict[str, float]:

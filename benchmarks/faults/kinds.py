@@ -1,4 +1,4 @@
-"""What a program is, and what is true of it."""
+"""What a program is, and the kinds there are."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ class Program:
     validated: bool = True
 
 
-def names(*names: str) -> frozenset[str]:
-    return frozenset(names)
+def names(*each: str) -> frozenset[str]:
+    """The names of symptoms or causes."""
+    return frozenset(each)
 
 
 def healthy(data: Any, model: Any, compile_with: Any = None, validated: bool = True, **fit: Any) -> Program:
