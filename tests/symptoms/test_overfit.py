@@ -1,7 +1,7 @@
 """Where overfitting begins to be reported, and what is said of it."""
 
 import pytest
-from symptom_records import NAN, REGULARIZED, SQUARED, by_epoch, refusal, seen, shown, targets
+from symptom_records import NAN, REGULARIZED, SQUARED, by_epoch, refusal, seen, shown, targets, two_values
 
 from kregtools.record import example
 
@@ -274,3 +274,76 @@ def test_validation_data_of_another_kind_is_told_by_a_loss_that_hardly_falls(val
     record = example(logs=logs, facts=SQUARED, series=targets())
     assert shown("train_val_mismatch", record)
     assert bool(seen("overfit", record)) == found
+
+
+# ---- without a rise: two classes, of which a constant prediction costs 0.693
+
+HELD_NEVER = {
+    "loss": [9.0, 1.0, 0.6, 0.3, 0.1],
+    "val_loss": [4.0, 2.0, 1.6, 1.5, 1.45],
+    "accuracy": [0.5, 0.7, 0.8, 0.9, 0.96],
+    "val_accuracy": [0.5, 0.6, 0.7, 0.74, 0.76],
+}
+PENALIZED = {("", "loss", "value"): [1.0] * 50, ("", "loss", "penalty"): [0.5] * 50}
+
+
+def two_classes(series=None, facts=None, **logs):
+    losses = {"losses": [{"name": "binary_crossentropy"}]}
+    return example(logs={**HELD_NEVER, **logs}, facts={**losses, **(facts or {})}, series=series or two_values(0.5))
+
+
+def test_what_is_said_without_a_rise():
+    symptom = shown("overfit", two_classes())
+    assert symptom.message == (
+        "The training loss falls to 0.2, 29% of what the best constant prediction costs, and the validation loss was "
+        "never below 1.45, 209% of what the best constant prediction costs; accuracy differs by 0.2 by now."
+    )
+    assert symptom.first_step is None and symptom.severity == "warning"
+    assert symptom.evidence == pytest.approx(
+        {
+            "lowest_val_loss": 1.45,
+            "final_val_loss": 1.475,
+            "constant_loss": 0.6931,
+            "threshold": 0.6931,
+            "gap_accuracy": 0.2,
+        },
+        rel=1e-3,
+    )
+
+
+@pytest.mark.parametrize(
+    "logs, found",
+    [
+        ({"loss": [9.0, 1.0, 0.6, 0.35, 0.34]}, True),
+        ({"loss": [9.0, 1.0, 0.6, 0.36, 0.35]}, False),
+        ({"loss": [0.2] * 5}, False),
+        ({"val_loss": [4.0, 2.0, 0.71, 0.70, 0.70]}, True),
+        ({"val_loss": [4.0, 2.0, 0.69, 0.72, 0.71]}, False),
+        ({"val_loss": [4.0, 3.0, 2.0, 1.5, 1.3]}, False),
+        ({"accuracy": [0.5, 0.7, 0.8, 0.81, 0.811]}, True),
+        ({"accuracy": [0.5, 0.7, 0.8, 0.80, 0.798]}, False),
+        ({"val_accuracy": [0.5, 0.5, 0.51, 0.5, 0.52]}, False),
+        ({"val_loss": [4.0, NAN, 1.6, 1.5, 1.45]}, False),
+    ],
+)
+def test_it_is_told_of_a_network_that_learned_its_rows_and_nothing_else(logs, found):
+    assert bool(seen("overfit", two_classes(**logs))) == found
+
+
+def test_without_a_rise_accuracies_and_the_constants_loss_are_to_be_known():
+    assert seen("overfit", example(logs=HELD_NEVER, series=two_values(0.5))) is None
+    losses = {name: HELD_NEVER[name] for name in ("loss", "val_loss")}
+    facts = {"losses": [{"name": "binary_crossentropy"}]}
+    assert seen("overfit", example(logs=losses, facts=facts, series=two_values(0.5))) is None
+    assert seen("overfit", two_classes(facts=REGULARIZED)) is None
+
+
+def test_without_a_rise_penalties_are_left_out():
+    loss, lowest = [2 * each for each in HELD_NEVER["loss"]], [each + 0.5 for each in HELD_NEVER["val_loss"]]
+    symptom = shown("overfit", two_classes({**two_values(0.5, 50), **PENALIZED}, loss=loss, val_loss=lowest))
+    assert symptom.message.startswith("The training loss falls to 0.2, 29% of")
+    assert symptom.evidence["lowest_val_loss"] == pytest.approx(1.45)
+
+
+def test_a_fit_that_goes_on_is_not_judged_without_a_rise():
+    assert seen("overfit", two_classes(facts={"fit": {"steps": 5}})) is None
