@@ -15,7 +15,20 @@ from cases_structure import compiled, residual, stack  # noqa: E402
 from cases_vision import plain_norm  # noqa: E402
 from keras import layers  # noqa: E402
 from steps_tensorflow import OwnStep  # noqa: E402
-from watched import ACTIVATION, IMAGES, Case, Run, X, Y, arrays, differences, gaps, is_as_before, run  # noqa: E402
+from watched import (  # noqa: E402
+    ACTIVATION,
+    IMAGES,
+    Case,
+    Run,
+    X,
+    Y,
+    arrays,
+    differences,
+    gaps,
+    is_as_before,
+    run,
+    without_retracing,
+)
 
 from kregtools.callbacks import HealthMonitor  # noqa: E402
 
@@ -56,9 +69,8 @@ def on_two(case: Case) -> Case:
 
 
 def trained(case: Case, *monitors: HealthMonitor) -> Run:
-    """A run less what TensorFlow says of functions traced again: it counts those of all models of this process."""
     found = run(case, monitors)
-    found.said = [message for message in found.said if "retracing" not in message]
+    without_retracing(found)
     return found
 
 

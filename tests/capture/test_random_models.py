@@ -6,7 +6,7 @@ import secrets
 
 import pytest
 from random_models import case
-from watched import Run, differences, gaps, is_as_before, run
+from watched import Run, differences, gaps, is_as_before, run, without_retracing
 
 from kregtools.callbacks import HealthMonitor
 
@@ -37,8 +37,7 @@ def complaints(seed: int) -> list[str] | None:
     watched = trained(seed, monitor)
     if isinstance(plain, str) or isinstance(watched, str):
         return None if plain == watched else [f"ends with {watched}, unmonitored with {plain}"]
-    for one in (plain, watched):  # TensorFlow counts the functions of all models of the process
-        one.said = [message for message in one.said if "retracing" not in message]
+    without_retracing(plain, watched)
     found = [f"{name}: {how}" for name, how in differences(watched, plain).items()]
     if found and differences(run(case(seed)), plain):
         found.append("the unmonitored twin does not repeat itself")

@@ -125,6 +125,12 @@ def differences(one: Run, other: Run) -> dict[str, str]:
     return found
 
 
+def without_retracing(*runs: Run) -> None:
+    """Takes TensorFlow's notice of frequent retracing out, which counts the functions of all models of the process."""
+    for one in runs:
+        one.said = [message for message in one.said if "retracing" not in message]
+
+
 def variables(model: keras.Model) -> dict[str, np.ndarray]:
     """Every variable that training has to do with: weights, metrics, seed generators, optimizers."""
     owners = [("model", model.variables), ("metrics", model.metrics_variables)]
