@@ -42,8 +42,8 @@ NOISY_LABELS = {
 
 NEVER_HELD = {"val_loss": [25.0, 8.0, 5.0, 4.8, 4.7], "val_accuracy": [0.6, 0.7, 0.74, 0.75, 0.76]}
 ACCURATE = {"accuracy": [0.5, 0.7, 0.8, 0.9, 0.98]}
-TARGETS = {("", "target", name): [0.5] * 4 for name in ("mean", "std")} | {
-    ("", "target", name): [value] * 4 for name, value in {"min": 0.0, "max": 1.0}.items()
+TARGETS = {
+    ("", "target", name): [value] * 4 for name, value in {"mean": 0.5, "std": 0.5, "min": 0.0, "max": 1.0}.items()
 }
 
 

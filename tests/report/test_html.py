@@ -153,6 +153,12 @@ def test_a_live_page_loads_itself_anew_and_says_how_far_it_is():
     assert "location.reload()" not in done
 
 
+def test_a_run_that_still_improves_is_told_to_go_on_once_it_has_ended():
+    record = example(logs={"loss": [2.0, 1.6, 1.4, 1.25, 1.15]})
+    said = "The training loss still falls by 8% an epoch: train longer"
+    assert said in render(record, diagnose(record)) and said not in render(record, diagnose(record), live=True)
+
+
 def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path, monkeypatch):
     path = write_html(tmp_path / "run.html", example(), diagnose(example()))
     before = path.read_text()
