@@ -303,7 +303,7 @@ CASES = {
         lambda: stack(layers.Dense(6), Looped(), layers.Dense(1)), without=only_the_inner_calls("in_loop", "in_branch")
     ),
     "vectorized map": Case(mapped, without=only_the_inner_calls("in_map")),
-    "stopped gradient": Case(stopped, without={"unreached": {GRADIENT, "kernel", "bias"}}),
+    "stopped gradient": Case(stopped, without={"unreached": {GRADIENT}}),
     "integers inside": Case(integers, without={"rounds": {ACTIVATION}}),
     "several precisions": Case(crosses_precision),
     "adapted normalization": Case(adapted),

@@ -269,19 +269,19 @@ def _may_be_fused(layer: keras.Layer) -> bool:
 
 
 def _recorded(frame: Any) -> dict[str, set[str]]:
-    """By layer: the activation, its gradient and the variables whose gradients are in the record."""
+    """By layer: the activation, its gradient and the variables that are in the record."""
     seen: dict[str, set[str]] = {}
-    counted = frame[frame.statistic.isin(["nonfinite", "gradient_nonfinite"])]
+    counted = frame[frame.statistic.isin(["nonfinite", "gradient_nonfinite", "weight_nonfinite"])]
     rows = counted[["layer", "tensor", "statistic"]].drop_duplicates()
     for layer, tensor, statistic in rows.itertuples(index=False):
         if not layer:
             continue
         of_activation = tensor.split(":")[0] == "activation"
         kinds = seen.setdefault(layer.split("#")[0], set())
-        if statistic == "gradient_nonfinite":
-            kinds.add(GRADIENT if of_activation else tensor)
-        elif of_activation:
-            kinds.add(ACTIVATION)
+        if not of_activation:
+            kinds.add(tensor)
+        else:
+            kinds.add(GRADIENT if statistic == "gradient_nonfinite" else ACTIVATION)
     return seen
 
 
