@@ -186,6 +186,8 @@ TEN_CLASSES = {"losses": [{"name": "sparse_categorical_crossentropy"}], "outputs
         ({"loss": [1.0, 0.4, 0.2, 0.1, 0.05]}, ""),
         ({"loss": [2.0, 1.0, 0.2, -0.5, -0.9]}, ""),
         ({"loss": [2.0, 1.6]}, ""),
+        ({"loss": FALLING, "accuracy": [0.4, 0.6, 0.7, 0.75, 1.0]}, ""),
+        ({"loss": FALLING, "val_accuracy": [0.4, 0.5, 0.55, 0.58, 0.6]}, ""),
     ],
 )
 def test_a_run_that_still_improves_is_told_to_go_on(logs, said):

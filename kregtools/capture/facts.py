@@ -11,12 +11,14 @@ import functools
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
 from keras import tree
 
+from kregtools.capture import losses
+from kregtools.capture.asking import plain, tried
 from kregtools.capture.host import hushed
 from kregtools.capture.names import layer_names, named_layers
 
@@ -33,20 +35,10 @@ ACTIVATION_OPERATIONS = ("Relu", "Sigmoid", "Softmax", "Tanh", "Softplus", "Silu
 # Layers behind an activation that leave its values as they are.
 KEEP_VALUES = (keras.layers.Reshape, keras.layers.Flatten, keras.layers.Permute, keras.layers.Dropout)
 ROLES = ("kernel", "depthwise", "pointwise", "recurrent", "embeddings", "bias", "gamma", "beta", "activity")
+# Stands among the names of layers for an input of the model.
+INPUT = ""
 # What a layer is set to, beside the facts that every layer has.
 SETTINGS = ("use_bias", "momentum", "epsilon", "center", "scale", "dropout", "recurrent_dropout", "mask_zero")
-LOSS_SETTINGS = ("label_smoothing", "reduction", "delta", "ignore_class", "gamma", "alpha")
-# What the short names that `compile` accepts stand for, and class names that are not spelled like the function.
-LOSS_ALIASES = {
-    "mse": "mean_squared_error",
-    "bce": "binary_crossentropy",
-    "mae": "mean_absolute_error",
-    "mape": "mean_absolute_percentage_error",
-    "msle": "mean_squared_logarithmic_error",
-    "kld": "kl_divergence",
-    "kldivergence": "kl_divergence",
-}
-NAMES = (str, int, float, bool)
 
 
 def model_facts(model: keras.Model, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -56,22 +48,23 @@ def model_facts(model: keras.Model, params: Mapping[str, Any] | None = None) -> 
         model: A compiled Keras model, built or not.
         params: What `fit` tells its callbacks: epochs, steps, verbose.
     """
-    outputs = _tried(lambda: _outputs(model), [])
+    outputs = tried(lambda: _outputs(model), [])
     return {
         "model": {
             "name": model.name,
             "class": type(model).__name__,
-            "parameters": _tried(lambda: model.count_params() if _built(model) else None),
+            "parameters": tried(lambda: model.count_params() if _built(model) else None),
         },
-        "layers": _tried(lambda: _layers(model), []),
-        "optimizer": _tried(lambda: _optimizer(model.optimizer)),
-        "losses": _tried(lambda: _losses(model, outputs), []),
-        "metrics": _tried(lambda: _metrics(model), []),
+        "layers": tried(lambda: _layers(model), []),
+        "optimizer": tried(lambda: _optimizer(model.optimizer)),
+        "losses": tried(lambda: losses.losses(model, outputs), []),
+        "own_loss": tried(lambda: losses.is_own(model)),
+        "metrics": tried(lambda: losses.metrics(model), []),
         "outputs": outputs,
         "compile": _compile(model),
         "fit": dict(params or {}),
         "versions": _versions(),
-        "seed": _tried(_seed),
+        "seed": tried(_seed),
         "platform": {"system": platform.system(), "machine": platform.machine()},
     }
 
@@ -127,35 +120,43 @@ def _layers(model: keras.Model) -> list[dict[str, Any]]:
     names = layer_names(model)
     for part in [model, *(layer for _, layer in named_layers(model))]:  # of a subclassed model, the parts are known
         if _has_graph(part) and (part is model or id(part) not in inbound):
-            _tried(lambda part=part: _connect(part, names, [], inbound))
-    return [{**_layer(name, layer), "inbound": inbound.get(id(layer))} for name, layer in named_layers(model)]
+            tried(lambda part=part: _connect(part, names, [INPUT], inbound))
+    return [{**_layer(name, layer), **_place(inbound.get(id(layer)))} for name, layer in named_layers(model)]
+
+
+def _place(fed: list[str] | None) -> dict[str, Any]:
+    """The layers that feed one, and whether an input does so as well."""
+    return {
+        "inbound": None if fed is None else [name for name in fed if name != INPUT],
+        "takes_input": None if fed is None else INPUT in fed,
+    }
 
 
 def _layer(name: str, layer: keras.Layer) -> dict[str, Any]:
-    size = _plain(layer, "units") or _plain(layer, "filters")
-    settings = {setting: value for setting in SETTINGS if (value := _plain(layer, setting)) is not None}
+    size = plain(layer, "units") or plain(layer, "filters")
+    settings = {setting: value for setting in SETTINGS if (value := plain(layer, setting)) is not None}
     regularizers = dict(_by_role(layer, "regularizer"))
     return {
         "name": name,
         "class": type(layer).__name__,
-        "activation": _tried(lambda: activation_name(layer)),
+        "activation": tried(lambda: activation_name(layer)),
         "units": size,
-        "rate": _plain(layer, "rate"),
-        "kernel_initializer": _configured(_tried(lambda: getattr(layer, "kernel_initializer", None))),
+        "rate": plain(layer, "rate"),
+        "kernel_initializer": _configured(tried(lambda: getattr(layer, "kernel_initializer", None))),
         "initializers": dict(_by_role(layer, "initializer")),
         "regularized": any(role in regularizers for role in ("kernel", "recurrent", "embeddings", "activity")),
         "regularizers": regularizers,
         "trainable": layer.trainable,
-        "parameters": _tried(lambda: layer.count_params() if layer.built else None),
+        "parameters": tried(lambda: layer.count_params() if layer.built else None),
         "weights": sorted(variable.name for variable in layer._trainable_variables),
-        "dtype": _tried(lambda: layer.dtype_policy.name),
+        "dtype": tried(lambda: layer.dtype_policy.name),
         **settings,
     }
 
 
 def _by_role(layer: keras.Layer, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for role in ROLES:
-        found = _tried(lambda role=role: getattr(layer, f"{role}_{kind}", None))
+        found = tried(lambda role=role: getattr(layer, f"{role}_{kind}", None))
         if found is not None:
             yield role, _configured(found) or {}
 
@@ -164,13 +165,13 @@ def _configured(thing: Any) -> dict[str, Any] | None:
     """The class and the config of an initializer, a regularizer, a schedule."""
     if thing is None:
         return None
-    config = _tried(lambda: {key: value for key, value in thing.get_config().items() if key not in ("seed", "name")})
+    config = tried(lambda: {key: value for key, value in thing.get_config().items() if key not in ("seed", "name")})
     name = getattr(thing, "__name__", None) or type(thing).__name__
     return {"class": name, **(config if isinstance(config, dict) else {})}
 
 
 def _connect(model: Any, names: Mapping[int, str], entering: list[str], found: dict[int, list[str]]) -> list[str]:
-    """Fills `found` with the names of the layers that feed each layer; returns those whose output leaves the model."""
+    """Fills `found` with the names of what feeds each layer; returns the layers whose output leaves the model."""
     if isinstance(model, keras.Sequential):
         for layer in model.layers:
             entering = _pass(layer, names, entering, found)
@@ -205,15 +206,15 @@ def _union(lists: Iterable[list[str]]) -> list[str]:
 
 
 def _outputs(model: Any) -> list[dict[str, Any]]:
-    outputs = _tried(lambda: list(model.outputs)) or []
-    struct = _tried(lambda: tree.flatten_with_path(model._outputs_struct)) or []
-    called = _tried(lambda: list(model.output_names)) or []
+    outputs = tried(lambda: list(model.outputs)) or []
+    struct = tried(lambda: tree.flatten_with_path(model._outputs_struct)) or []
+    called = tried(lambda: list(model.output_names)) or []
     names = layer_names(model)
     found = []
     for index, output in enumerate(outputs):
         path = struct[index][0] if len(struct) == len(outputs) else (index,)
         place = ":".join(["", *(str(part) for part in path)]) if len(outputs) > 1 else ""
-        layer, activation = _tried(lambda output=output: _last(model, output), (None, None))
+        layer, activation = tried(lambda output=output: _last(model, output), (None, None))
         found.append(
             {
                 "name": output.name,
@@ -268,7 +269,7 @@ def _optimizer(optimizer: Any) -> dict[str, Any] | None:
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     inner = optimizer.inner_optimizer if scaled else optimizer
     with hushed(DeprecationWarning):  # Keras converts the learning rate in a way that NumPy warns of
-        settings = _tried(lambda: dict(inner.get_config())) or {}
+        settings = tried(lambda: dict(inner.get_config())) or {}
     schedule = getattr(inner, "_learning_rate", None)
     is_schedule = callable(schedule) and not isinstance(schedule, keras.Variable) and not keras.ops.is_tensor(schedule)
     facts = {
@@ -284,84 +285,12 @@ def _optimizer(optimizer: Any) -> dict[str, Any] | None:
     return facts
 
 
-def _losses(model: Any, outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One loss after the other as `fit` adds them up, each with the output that it is computed from."""
-    weights = getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
-    pairs = _by_output(model.loss, outputs)
-    found = []
-    for index, (key, loss, output) in enumerate(pairs):
-        if loss is not None:
-            where = {"output": output["output"], "target": output["target"]} if output else {"output": key}
-            found.append({**_loss(loss), "weight": _weight(weights, key, index, len(pairs)), **where})
-    return found
-
-
-def _by_output(loss: Any, outputs: list[dict[str, Any]]) -> list[tuple[Any, Any, dict[str, Any] | None]]:
-    if isinstance(loss, dict) and "class_name" not in loss:
-        found = []
-        for key, value in loss.items():
-            given = (output for output in outputs if key == output["output"] or output["tensor"] == f"output:{key}")
-            found.append((key, value, next(given, outputs[0] if len(outputs) == len(loss) == 1 else None)))
-        return sorted(found, key=lambda item: outputs.index(item[2]) if item[2] in outputs else len(outputs))
-    if isinstance(loss, (list, tuple)):
-        flat = tree.flatten(loss)
-        places = outputs if len(outputs) == len(flat) else (outputs[:1] or [None]) * len(flat)
-        return [(None, item, output) for item, output in zip(flat, places, strict=True)]
-    return [] if loss is None else [(None, loss, output) for output in outputs or [None]]
-
-
-def _weight(weights: Any, key: Any, index: int, count: int) -> float | None:
-    if weights is None:
-        return 1.0
-    if isinstance(weights, dict) and key in weights:
-        return _number(weights[key])
-    flat = tree.flatten(weights)
-    if len(flat) not in (1, count):
-        return None
-    return _number(flat[index if len(flat) == count else 0])
-
-
-def _number(value: Any) -> float | None:
-    return 1.0 if value is None else _tried(lambda: float(value))
-
-
-def _loss(loss: Any) -> dict[str, Any]:
-    config = loss.get("config") or {} if isinstance(loss, dict) else _tried(lambda: dict(loss.get_config())) or {}
-    settings = {**getattr(loss, "keywords", {}), **getattr(loss, "_fn_kwargs", {}), **config}
-    from_logits = settings.get("from_logits", getattr(loss, "from_logits", False))
-    found = {"name": _loss_name(loss), "from_logits": bool(from_logits)}
-    return {**found, **{key: settings[key] for key in LOSS_SETTINGS if settings.get(key) is not None}}
-
-
-def _loss_name(loss: Any) -> str:
-    loss = loss.get("class_name") if isinstance(loss, dict) else loss
-    function = (
-        getattr(loss, "fn", None) if type(loss).__name__ == "LossFunctionWrapper" else getattr(loss, "func", None)
-    )
-    loss = loss if function is None else function
-    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-    return LOSS_ALIASES.get(name, name)
-
-
-def _metrics(model: Any) -> list[str]:
-    given = getattr(model, "_compile_metrics", None)
-    flat = tree.flatten([getattr(given, "_user_metrics", None), getattr(given, "_user_weighted_metrics", None)])
-    return [_metric_name(metric) for metric in flat if metric is not None]
-
-
-def _metric_name(metric: Any) -> str:
-    if isinstance(metric, str):
-        return metric
-    return str(getattr(metric, "name", None) or getattr(metric, "__name__", None) or type(metric).__name__)
-
-
 def _compile(model: Any) -> dict[str, Any]:
     return {
-        "run_eagerly": _plain(model, "run_eagerly"),
-        "jit_compile": _plain(model, "_jit_compile"),  # the property of that name decides, and remembers
-        "steps_per_execution": _plain(model, "steps_per_execution"),
-        "dtype_policy": _tried(lambda: model.dtype_policy.name),
+        "run_eagerly": plain(model, "run_eagerly"),
+        "jit_compile": plain(model, "_jit_compile"),  # the property of that name decides, and remembers
+        "steps_per_execution": plain(model, "steps_per_execution"),
+        "dtype_policy": tried(lambda: model.dtype_policy.name),
     }
 
 
@@ -380,20 +309,3 @@ def _seed() -> int | None:
     from keras.src.utils.rng_utils import get_random_seed
 
     return get_random_seed()
-
-
-# ---- what odd models are asked
-
-
-def _plain(thing: Any, name: str) -> Any:
-    """An attribute if it is there and no more than a number, a string or a flag."""
-    value = _tried(lambda: getattr(thing, name, None))
-    return value if isinstance(value, NAMES) else None
-
-
-def _tried(tell: Callable[[], Any], otherwise: Any = None) -> Any:
-    """What `tell` returns, or `otherwise`: what one layer or optimizer does not tell must not cost the other facts."""
-    try:
-        return tell()
-    except Exception:
-        return otherwise

@@ -225,7 +225,7 @@ SKIPPING = ("Add", "Concatenate", "Average", "Residual")
 DEEP = 8
 CLIP = 1.0
 STANDARDIZE_TARGET = (
-    "mean, std = y_train.mean(axis=0), y_train.std(axis=0)\n"
+    "mean, std = y_train.mean(axis=0), y_train.std(axis=0) + 1e-7\n"
     "model.fit(x_train, (y_train - mean) / std)\n"
     "predictions = model.predict(x) * std + mean"
 )

@@ -83,7 +83,8 @@ class InsufficientCapacity(CauseRule):
         return self.found(
             symptoms,
             0.4 if "no_learning" in symptoms else 0.6 if hidden else 0.75,
-            f"Gradients and steps are sound and nothing regularizes strongly: with {size} the network fits no better.",
+            f"{'Gradients and steps are sound, and nothing' if moving.size else 'Nothing that is known'} regularizes "
+            f"strongly: with {size} the network fits no better.",
             self._remedy(record, hidden, symptoms["underfit"]),
         )
 

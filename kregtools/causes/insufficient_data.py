@@ -62,9 +62,11 @@ class InsufficientData(CauseRule):
         crowded = parameters > TIMES * rows
         if not rows > 0 or not (rows < FEW or crowded):
             return None
+        # From few rows something is learned that holds for others; from wrong labels nothing is.
+        likely = rows < FEW and crowded and "no_generalization" not in symptoms
         return self.found(
             symptoms,
-            0.7 if rows < NEXT_TO_NONE else 0.6 if rows < FEW and crowded else 0.5,
+            0.7 if rows < NEXT_TO_NONE else 0.6 if likely else 0.5,
             f"{parameters:,} parameters are trained on about {rows:,.0f} rows, {parameters / rows:.3g} for each; "
             f"{FEW:,} rows and fewer than {TIMES:g} parameters a row are safer.",
             _remedy(record, rows, crowded),

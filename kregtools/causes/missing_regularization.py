@@ -78,10 +78,10 @@ class MissingRegularization(CauseRule):
             symptoms,
             0.3 if elsewhere else 0.6 if present else 0.9,
             f"The network has {'only ' + ' and '.join(present) if present else 'no dropout and no weight penalty'}.",
-            self._remedy(record, symptoms["overfit"], rates, penalized),
+            self._remedy(record, symptoms["overfit"], rates, penalized, promising=not elsewhere),
         )
 
-    def _remedy(self, record: Record, overfit: Symptom, rates: list[float], penalized: bool) -> Remedy:
+    def _remedy(self, record: Record, overfit: Symptom, rates: list[float], penalized: bool, promising: bool) -> Remedy:
         hidden = hidden_layers(record)
         where = joined([str(layer.get("name")) for layer in hidden]) if hidden else "the hidden layers"
         dropout = f"Dropout({STRONG_RATE:g}) after {where}"
@@ -89,9 +89,10 @@ class MissingRegularization(CauseRule):
         missing = ([dropout] if max(rates, default=0) < STRONG_RATE else []) + ([] if penalized else [penalty])
         onset, best = overfit.evidence.get("onset_epoch"), overfit.evidence["lowest_val_loss"]
         stop = "" if onset is None else f" Stop where it is lowest, too (epoch {onset:.0f} here, at {best:.3g})."
+        promise = f" The validation loss should then end below {overfit.evidence['final_val_loss']:.3g}."
         return Remedy(
-            f"Add {'; if that is not enough, '.join(missing)}. The validation loss should then end below "
-            f"{overfit.evidence['final_val_loss']:.3g}.{stop} More training data would do the same, and better.",
+            f"Add {'; if that is not enough, '.join(missing)}.{promise if promising else ''}{stop} More training data "
+            "would do the same, and better.",
             _code(hidden, dropped=max(rates, default=0) >= STRONG_RATE),
         )
 

@@ -43,6 +43,14 @@ def _input(**statistics: float) -> dict[tuple[str, str, str], list[float]]:
     return {("", "input", name): [value] * 4 for name, value in known.items()}
 
 
+def _numbers(**statistics: float) -> dict[tuple[str, str, str], list[float]]:
+    return {("", "input:1", name): values for (_, _, name), values in _input(**statistics).items()}
+
+
+def _output(layer: str, **statistics: float) -> dict[tuple[str, str, str], list[float]]:
+    return {(layer, "activation", name): [value] * 4 for name, value in statistics.items()}
+
+
 def _layers(*classes: str) -> dict[str, list[dict[str, str]]]:
     return {"layers": [{"name": name, "class": name} for name in classes]}
 
@@ -59,7 +67,8 @@ class UnnormalizedInput(CauseRule):
     How it is told: the inputs' rms, or the mean or std of a feature, is above 10, or the std of one feature is more
     than 100 times that of another and above 3, or no value is above 0.01. Token numbers are no such input, nor is one
     that goes through a normalization or a rescaling first, or that was scaled by a function on its way to the first
-    kernel, which shows in the size of what that gives.
+    kernel, which shows in the size of what that gives. A normalization or rescaling that hands on values as large or
+    as small as that was not adapted, or is not made for these inputs.
 
     What to do: scale pixels to 0 to 1 and standardize columns, within the model, so that it is not forgotten later.
 
@@ -76,12 +85,33 @@ class UnnormalizedInput(CauseRule):
         example(
             series={**_input(rms=900.0, max=4e4, feature_std_max=8e3), **NAN_AFTER}, facts=_layers("Flatten", "Dense")
         ),
+        example(
+            series={**_input(rms=900.0, max=4e4), **_output("Normalization", rms=900.0, min=0.0, max=4e4), **NAN_AFTER},
+            facts=_layers("Normalization", "Dense"),
+        ),
+        example(
+            series={**UNIT, **_output("Rescaling", rms=0.002, min=0.0, max=0.0039), **NAN_AFTER},
+            facts=_layers("Rescaling", "Dense"),
+        ),
+        example(
+            series={**WORDS, **_numbers(rms=3e4, max=1e5, feature_std_max=2e4), **NAN_AFTER},
+            facts={
+                "layers": [
+                    {"name": "words", "class": "Embedding", "inbound": [], "takes_input": True},
+                    {"name": "both", "class": "Concatenate", "inbound": ["words"], "takes_input": True},
+                ]
+            },
+        ),
     )
     HEALTHY: ClassVar = (
         example(series={**UNIT, **NAN_AFTER}),
         example(series={**_input(rms=1.0, max=30.0, feature_std_max=1.0, feature_std_min=0.9), **NAN_AFTER}),
         example(series={**WORDS, **NAN_AFTER}, facts=_layers("Embedding")),
         example(series={**PIXELS, **NAN_AFTER}, facts=_layers("Rescaling")),
+        example(
+            series={**PIXELS, **_output("Rescaling", rms=0.33, min=0.0, max=1.0), **NAN_AFTER},
+            facts=_layers("Rescaling", "Dense"),
+        ),
         example(series={**PIXELS, **NAN_AFTER}, facts=_layers("Flatten", "BatchNormalization")),
         example(series={**PIXELS, **NAN_AFTER, ("Dense", "activation", "rms"): [0.3] * 4}, facts=_layers("Dense")),
     )
@@ -89,6 +119,9 @@ class UnnormalizedInput(CauseRule):
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
         first = _first_layers(record)
         inputs = [tensor for layer, tensor in record.tensors("integer") if not layer and tensor.startswith("input")]
+        unfit = [found for layer in first if _is(layer, NORMALIZED) and (found := _unfit(record, layer)) is not None]
+        if unfit:
+            return self.found(symptoms, *unfit[0])
         if first and all(_is(layer, (*NORMALIZED, *TOKENS)) for layer in first):
             return None
         tokens = any(_is(layer, TOKENS) for layer in first)
@@ -125,10 +158,29 @@ def _fault(record: Record, name: str, first: list[dict[str, object]]) -> tuple[f
     return None
 
 
+def _unfit(record: Record, layer: dict[str, object]) -> tuple[float, str, Remedy] | None:
+    """Of a normalization or rescaling at whose output values are far from 1 nevertheless."""
+    name = str(layer["name"])
+    size, low, high = (_measured(record, "activation", which, name) for which in ("rms", "min", "max"))
+    if not (size > LARGE or max(abs(low), abs(high)) < SMALL):
+        return None
+    reason = f"{name} hands on values from {low:.3g} to {high:.3g}; the weights are made for values of about 1."
+    if _is(layer, ("Rescaling",)):
+        text = f"Choose the scale of {name} for these inputs, or leave it out where they are scaled already"
+        return (
+            0.9,
+            reason,
+            Remedy(f"{text}. The loss should then fall from the first epoch on.", "print(x.min(), x.max())"),
+        )
+    text = f"Adapt {name} to the training inputs before `fit`. The loss should then fall from the first epoch on."
+    return 0.9, reason, Remedy(text, f'model.get_layer("{name}").adapt(x_train)')
+
+
 def _first_layers(record: Record) -> list[dict[str, object]]:
     """The first layers that do more with an input than to arrange its values."""
     facts, after = layer_facts(record), consumers(record)
-    pending, seen, found = [name for name, fed_by in sources(record).items() if not fed_by], set(), []
+    fed_by = sources(record)
+    pending, seen, found = [name for name in facts if not fed_by[name] or facts[name].get("takes_input")], set(), []
     while pending:
         name = pending.pop()
         if name in seen or name not in facts:
@@ -148,8 +200,8 @@ def _scaled_inside(record: Record, first: list[dict[str, object]], rms: float) -
     return bool(known) and max(known) < SCALED * rms
 
 
-def _measured(record: Record, name: str, statistic: str) -> float:
-    values = record.series("", name, statistic)
+def _measured(record: Record, tensor: str, statistic: str, layer: str = "") -> float:
+    values = record.series(layer, tensor, statistic)
     values = values[np.isfinite(values)]
     pooled = {"min": np.min, "max": np.max}.get(statistic, np.median)
     return float(pooled(values)) if len(values) else math.nan

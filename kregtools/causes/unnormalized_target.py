@@ -68,13 +68,14 @@ class UnnormalizedTarget(CauseRule):
             return None
         ratio, head = max(found, key=lambda item: item[0])
         mean, std = head.targets.mean, math.sqrt(head.targets.variance)
+        of = f" of output {head.target.partition(':')[2]}" if ":" in head.target else ""
         return self.found(
             symptoms,
             min(0.9, 0.75 + 0.1 * math.log10(ratio / FAR)),
-            f"The targets have a mean of {mean:.3g} and a std of {std:.3g}, {ratio:.3g} times as far from the first "
-            f"predictions as those are large; within {FAR:g} times is healthy.",
+            f"The targets{of} have a mean of {mean:.3g} and a std of {std:.3g}, {ratio:.3g} times as far from the "
+            f"first predictions as those are large; within {FAR:g} times is healthy.",
             Remedy(
-                f"Standardize the targets: take off {mean:.3g}, divide by {std:.3g}, and turn the predictions back "
+                f"Standardize the targets{of}: take off {mean:.3g}, divide by {std:.3g}, and turn the predictions back "
                 "with the same two numbers. The loss should then start at about 1, for the squared error.",
                 STANDARDIZE_TARGET,
             ),

@@ -41,7 +41,7 @@ def constant_loss(record: Record) -> float | None:
     It makes a loss comparable between problems: a network whose loss stays near it has learned nothing, whatever
     the number is. Where only the logs were recorded, or fewer than five labels a class, crossentropy is judged
     against equally frequent labels, which is an upper bound. Sample weights, class weights and masks are not known
-    to it: with them it is an approximation.
+    to it: with them it is an approximation. What a model computes by a `compute_loss` of its own is not known.
     """
     return _positive(_summed(record, CONSTANT))
 
@@ -57,6 +57,8 @@ def perfect_loss(record: Record) -> float | None:
 
 def _summed(record: Record, by_name: Mapping[str, Callable[[Record, Loss, Targets], float | None]]) -> float | None:
     losses = record.facts.get("losses") or []
+    if record.facts.get("own_loss"):
+        return None
     total = 0.0
     for loss, targets in targets_of(record, losses) or [(None, None)]:
         if loss is None or targets is None or loss.get("name") not in by_name:

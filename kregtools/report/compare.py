@@ -31,7 +31,7 @@ LARGEST_COUNT = 1e9
 # The number that Keras puts after the name of a layer or a model without one.
 COUNTED = re.compile(r"_\d+\b")
 # Of a layer, what follows from the rest.
-NOT_SETTINGS = ("name", "inbound", "parameters", "weights", "kernel_initializer")
+NOT_SETTINGS = ("name", "inbound", "takes_input", "parameters", "weights", "kernel_initializer")
 # Facts that say how a run was set up; the others say how it went.
 SETTINGS = ("model", "optimizer", "losses", "compile", "fit", "seed", "versions", "platform")
 

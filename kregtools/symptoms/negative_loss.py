@@ -42,7 +42,8 @@ class NegativeLoss(SymptomRule):
 
     How it is detected: a crossentropy, a squared or absolute error or a hinge loss, penalties left out, is below
     -0.001 at a sampled step or in an epoch. Of a model with a train step of its own only the samples are judged;
-    losses that may be negative (likelihoods, divergences, similarities, one's own) are not.
+    losses that may be negative (likelihoods, divergences, similarities, one's own, or of one's own `compute_loss`) are
+    not.
 
     Why it matters: a crossentropy is negative when the targets are no probabilities. It then has no minimum: the
     network is rewarded for going ever further in one direction.
@@ -73,15 +74,14 @@ class NegativeLoss(SymptomRule):
     )
 
     def check(self, record: Record) -> Symptom | None:
-        losses = record.facts.get("losses") or []
-        sampled = self._sampled(record)
-        values = sampled if len(sampled) else self._reported(record)
+        values = _values(record)
         if not (values < LEAST).any():
             return None
-        if not losses or not all(never_negative(loss) for loss in losses):
+        if not impossible(record):
             raise CannotCheckError("the loss is negative, and whether it may be is not known of a loss of this name")
         lowest, index = float(np.nanmin(values)), int(np.argmax(values < LEAST))
-        step = record.steps[index] if len(sampled) else record.logs[index % len(record.logs)]["step"]
+        sampled, losses = len(_sampled_values(record)), record.facts["losses"]
+        step = record.steps[index] if sampled else record.logs[index % len(record.logs)]["step"]
         return Symptom(
             self.name,
             "critical",
@@ -91,15 +91,29 @@ class NegativeLoss(SymptomRule):
             {"loss": lowest, "threshold": LEAST},
         )
 
-    def _sampled(self, record: Record) -> np.ndarray:
-        values = record.series("", "loss", "value") - record.series("", "loss", "penalty")
-        return values if np.isfinite(values).any() else np.empty(0)
 
-    def _reported(self, record: Record) -> np.ndarray:
-        plain = (record.facts.get("model") or {}).get("class") in PLAIN
-        regularized = any(layer.get("regularized") for layer in record.facts.get("layers") or ())
-        logged = np.concatenate([record.log("loss"), record.log("val_loss")])
-        return logged if plain and not regularized else np.empty(0)
+def impossible(record: Record) -> bool:
+    """Whether the loss is negative, and of a kind that cannot be."""
+    losses = record.facts.get("losses") or []
+    known = bool(losses) and not record.facts.get("own_loss") and all(map(never_negative, losses))
+    return known and bool((_values(record) < LEAST).any())
+
+
+def _values(record: Record) -> np.ndarray:
+    sampled = _sampled_values(record)
+    return sampled if len(sampled) else _reported(record)
+
+
+def _sampled_values(record: Record) -> np.ndarray:
+    values = record.series("", "loss", "value") - record.series("", "loss", "penalty")
+    return values if np.isfinite(values).any() else np.empty(0)
+
+
+def _reported(record: Record) -> np.ndarray:
+    plain = (record.facts.get("model") or {}).get("class") in PLAIN
+    regularized = any(layer.get("regularized") for layer in record.facts.get("layers") or ())
+    logged = np.concatenate([record.log("loss"), record.log("val_loss")])
+    return logged if plain and not regularized else np.empty(0)
 
 
 def never_negative(loss: dict[str, Any]) -> bool:

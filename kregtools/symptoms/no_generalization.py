@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
-from kregtools.symptoms.comparison import beats_majority
+from kregtools.symptoms.comparison import beats_majority, require_settled
 from kregtools.symptoms.curves import (
     lowest,
     require_seen_penalty,
@@ -15,6 +15,7 @@ from kregtools.symptoms.curves import (
     validation_data_loss,
 )
 from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
+from kregtools.symptoms.negative_loss import impossible
 from kregtools.symptoms.symptom import Symptom, SymptomRule
 from kregtools.symptoms.yardstick import require_yardstick
 
@@ -30,7 +31,9 @@ class NoGeneralization(SymptomRule):
     How it is detected: the training loss ends below 70 % of what the best constant prediction costs and a fifth below
     its own start, while the lowest validation loss is above 95 % of it, penalties left out, and the validation
     accuracy, where there is one, does not beat the share of the most frequent class. What soft targets and smoothed
-    labels cost a perfect prediction is left out of all of these; a weighted loss is not judged.
+    labels cost a perfect prediction is left out of all of these; a weighted loss is not judged, nor one of a network
+    whose batch normalizations have not had the steps to settle. A crossentropy below zero, which has no such
+    constant, is another symptom, `negative_loss`.
 
     Why it matters: what was learned is of no use for data not seen before; there is no epoch to stop at.
 
@@ -48,6 +51,10 @@ class NoGeneralization(SymptomRule):
     HEALTHY: ClassVar = (
         example(logs={"loss": [0.69, 0.6, 0.5, 0.3, 0.1], "val_loss": [0.68, 0.6, 0.55, 0.6, 0.9]}, facts=BINARY),
         example(logs={"loss": [0.70, 0.69, 0.69, 0.69], "val_loss": [0.69, 0.69, 0.70, 0.70]}, facts=BINARY),
+        example(
+            logs={"loss": [0.5, -3.0, -40.0], "val_loss": [1e3, 1e4, 1e5]},
+            facts={**BINARY, "model": {"class": "Sequential"}},
+        ),
         example(
             logs={
                 "loss": [0.4, 0.2, 0.1, 0.05],
@@ -67,7 +74,7 @@ class NoGeneralization(SymptomRule):
     def check(self, record: Record) -> Symptom | None:
         validation_loss(record)
         require_epochs(record)
-        if beats_majority(record, "val_"):
+        if beats_majority(record, "val_") or impossible(record):
             return None
         yardstick = require_yardstick(record)
         training, best = data_loss(record), lowest(validation_data_loss(record))
@@ -76,6 +83,7 @@ class NoGeneralization(SymptomRule):
         if not fell or not yardstick.above(best, LEVEL) or yardstick.above(end, LEARNED):
             return None
         require_seen_penalty(record)
+        require_settled(record)
         return Symptom(
             self.name,
             "critical",

@@ -82,6 +82,11 @@ class NoLearning(SymptomRule):
             return None
         if steadily_falling(training) and training[0] - training[-1] > judged.at(MOVED) - judged.at(0.0):
             return None
+        if not enough and len(training) >= LEAST_EPOCHS and steps >= LEAST_STEPS:
+            raise CannotCheckError(
+                f"the loss is finite in {np.isfinite(training).sum()} of {len(training)} epochs, and {LEAST_EPOCHS} "
+                "are needed"
+            )
         if not enough:
             raise CannotCheckError(
                 f"{len(record.logs)} epochs of {steps} steps in all were run, and {LEAST_EPOCHS} epochs and "

@@ -11,7 +11,7 @@ from kregtools.record import Record, example
 from kregtools.symptoms.comparison import accuracy, beats_majority, mismatch, share_correct, trained_before
 from kregtools.symptoms.curves import jumps, penalty_unseen, tail, trend, validation_data_loss, will_reach
 from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
-from kregtools.symptoms.negative_loss import never_negative
+from kregtools.symptoms.negative_loss import impossible, never_negative
 from kregtools.symptoms.symptom import Symptom, SymptomRule
 from kregtools.symptoms.yardstick import yardstick
 
@@ -21,6 +21,8 @@ FELL = 0.9
 MORE_ERRORS = 1.25
 GAP = 1.20
 LEAST_SINCE = 10
+# Of a rank correlation r of n points, r * sqrt(n - 1) exceeds this by chance in one of a hundred cases.
+BY_CHANCE = 2.33
 STEADY = 0.8
 DRIFT = 0.5
 ABOVE_FALLS = 3.5
@@ -56,10 +58,11 @@ class Overfit(SymptomRule):
     training. The training loss has fallen since, is at least a sixth below it and, penalties left out, below that of
     the best constant prediction, where that is known. A validation loss that jumps is told by its size: the rise is
     more than 3.5 times what it falls by in between, or it drifts upwards over ten epochs or more (rank correlation with
-    time above 0.5). One that is far above the training loss from the first epoch on, and never fell by a tenth and
-    below the constant's, is another symptom, `train_val_mismatch`; one below 5 % of the constant's does no harm. Where
-    losses may be negative, and are, shares are of what the training loss fell by. The onset is the epoch with the
-    lowest validation loss: what comes after it was learned by heart.
+    time above 0.5), or over fewer as one curve in a hundred would by chance. One that is far above the training loss in
+    every epoch, and never fell by a tenth and below the constant's, is another symptom, `train_val_mismatch`; one below
+    5 % of the constant's does no harm. Where losses may be negative, and are, shares are of what the training loss fell
+    by; where they may not, and are, the symptom is `negative_loss`. The onset is the epoch with the lowest validation
+    loss: what comes after it was learned by heart.
 
     Without a rise, and so without an onset: the training loss falls below half of what the best constant prediction
     costs, the validation loss has never been below that cost, nor will it be in as many epochs again, and the
@@ -99,6 +102,12 @@ class Overfit(SymptomRule):
         ),
         example(logs=NOISY_LABELS),
         example(logs={"loss": [0.42, 0.20, 0.08], "val_loss": [0.33, 0.38, 0.52]}),
+        example(
+            logs={
+                "loss": [0.6, 0.4, 0.3, 0.24, 0.2, 0.16, 0.13, 0.11, 0.09, 0.08],
+                "val_loss": [0.56, 0.47, 0.80, 0.52, 0.60, 0.68, 0.76, 0.85, 0.95, 1.05],
+            }
+        ),
         example(
             logs={
                 "loss": [1.4, 0.2, -0.5, -0.9, -1.2, -1.4, -1.6, -1.7],
@@ -158,6 +167,8 @@ class Overfit(SymptomRule):
     def check(self, record: Record) -> Symptom | None:
         validation = validation_loss(record)
         require_epochs(record)
+        if impossible(record):
+            return None
         training, known = record.log("loss"), np.flatnonzero(np.isfinite(validation))
         zero = _zero(record, training, validation)
         training, validation = training - zero, validation - zero
@@ -242,14 +253,15 @@ def _zero(record: Record, training: np.ndarray, validation: np.ndarray) -> float
 def _rose(losses: np.ndarray, onset: int, end: float, confirmed: bool) -> bool:
     """Whether the validation loss, from its lowest value on, rose by more than its jumps."""
     since, rise = losses[onset:], end - losses[onset]
-    drift = trend(since) if len(since) > LEAST_SINCE else 0.0
+    drift, long = trend(since), len(since) > LEAST_SINCE
+    drifts = drift > DRIFT if long else drift * math.sqrt(len(since) - 1) > BY_CHANCE
     falls = np.diff(since)[np.diff(since) < 0]
     jump = jumps(losses)
     if len(since) > 2 and not len(falls):  # it rises ever faster, as a rule, which is no jump
         jump = min(jump, jumps(losses[: onset + 2]))
     beyond = rise > max(ABOVE_FALLS * -float(falls.mean()) if len(falls) else 0.0, ABOVE_JUMPS * jump)
-    least = STEADY_RISE if drift > STEADY or confirmed else RISE
-    return (drift > DRIFT or beyond) and 0 < least * losses[onset] < end
+    least = STEADY_RISE if (long and drift > STEADY) or confirmed else RISE
+    return (drifts or beyond) and 0 < least * losses[onset] < end
 
 
 def _more_errors(record: Record, onset: int, last: np.ndarray) -> bool:

@@ -16,13 +16,14 @@ NORMALIZED = {"layers": [{"name": "bn", "class": "BatchNormalization", "momentum
 class TrainValMismatch(SymptomRule):
     """The validation loss is far above the training loss from the first epochs on.
 
-    How it is detected: in each of the first two epochs, and in half of all, the validation loss is at least 1.5 times
-    the training loss, and further above it than a quarter of what the best constant prediction costs. Accuracy, where
-    there is one, is at least 5 points worse as well, unless the loss is 3 times or more and not weighted; a weighted
-    loss is not judged without it. In the first epoch every row is new to the network, so that its training loss is that
-    of unseen rows: overfitting cannot have begun. The other way round nothing is said: dropout, augmentation and class
-    weights lift the training loss. Epochs in which the averages of a batch normalization have not settled do not count,
-    and a fit that goes on with a trained network is not judged.
+    How it is detected: in every epoch the validation loss is at least 1.5 times the training loss, in the first two
+    also further above it than a quarter of what the best constant prediction costs. Accuracy, where there is one, is
+    at least 5 points worse in these as well, unless the loss is 3 times or more and not weighted; a weighted loss is
+    not judged without it. In the first epoch every row is new to the network, so that its training loss is that of
+    unseen rows: overfitting cannot have begun. An epoch without a difference shows that the sets are alike: what comes
+    later is another matter. The other way round nothing is said: dropout, augmentation and class weights lift the
+    training loss. Averages of a batch normalization are to have settled in two epochs or more, and a fit that goes on
+    with a trained network is not judged.
 
     Why it matters: the validation loss then measures another task, and choosing by it chooses wrongly.
 
@@ -69,6 +70,9 @@ class TrainValMismatch(SymptomRule):
                 "val_accuracy": [0.72, 0.8, 0.83, 0.85],
             },
             facts=BINARY,
+        ),
+        example(
+            logs={"loss": [0.65, 0.5, 0.4, 0.3, 0.2, 0.1], "val_loss": [2.6, 2.1, 0.5, 0.4, 0.4, 0.5]}, facts=BINARY
         ),
         example(logs={"loss": [0.1, 0.08, 0.06], "val_loss": [0.6, 0.7, 0.8]}, facts={**BINARY, "fit": {"steps": 5}}),
     )

@@ -87,10 +87,15 @@ def require_yardstick(record: Record) -> Yardstick:
     """What the losses are judged by, or a refusal where it is not known."""
     require_unweighted(record)
     found = yardstick(record)
+    if found is None and record.facts.get("own_loss"):
+        raise CannotCheckError(
+            "the loss of the best constant prediction is not known: the model computes its loss by a `compute_loss` of "
+            "its own; log what can be judged as a metric"
+        )
     if found is None:
         raise CannotCheckError(
-            "the loss of the best constant prediction is not known: use HealthMonitor, one output, and a "
-            "crossentropy or squared error as loss"
+            "the loss of the best constant prediction is not known: it takes HealthMonitor, which sees the targets, "
+            "and a crossentropy, a squared error or the like that these targets suit"
         )
     return found
 

@@ -65,6 +65,27 @@ def test_inbound_layers_of_a_sequential_model_built_or_not():
         model.build((None, 4))
 
 
+def test_a_layer_that_an_input_feeds_beside_others_says_so():
+    words, numbers = keras.Input((3,), dtype="int32"), keras.Input((2,))
+    flat = layers.Flatten(name="flat")(layers.Embedding(5, 2, name="embedded")(words))
+    inner = keras.Sequential([layers.Dense(2, name="inner")])
+    both = layers.Concatenate(name="both")([flat, keras.ops.log(numbers), inner(numbers)])
+    model = compiled(keras.Model([words, numbers], layers.Dense(1, name="top")(both)))
+    takes = {found["name"]: found["takes_input"] for found in facts(model)["layers"] if found["class"] != "Sequential"}
+    assert takes == {"embedded": True, "flat": False, "inner": True, "both": True, "top": False}
+    assert layer(model, "both")["inbound"] == ["flat", "inner"]
+
+
+class OwnLoss(keras.Sequential):
+    def compute_loss(self, *args, **kwargs):
+        return 25.0 * super().compute_loss(*args, **kwargs)
+
+
+def test_a_loss_that_the_model_computes_itself_is_said_to_be_its_own():
+    assert facts(compiled(OwnLoss([keras.Input((4,)), layers.Dense(1)])))["own_loss"] is True
+    assert facts(compiled(mlp(layers.Dense(1))))["own_loss"] is False
+
+
 def test_inbound_layers_go_through_functions_and_nested_models():
     x = keras.Input((4,))
     shared = layers.Dense(4, name="shared")

@@ -143,6 +143,31 @@ def test_below_a_hundred_rows_they_come_first(batch, confidence):
         facts={"model": {"parameters": 5000}, "fit": {"steps": 10}},
     )
     assert cause("insufficient_data", rows, "overfit").confidence == confidence
+    assert cause("insufficient_data", rows, "no_generalization").confidence == min(confidence, 0.5 + 0.2 * (batch < 10))
+
+
+# ---- unnormalized_input
+
+
+def first(kind: str, **activation: float) -> Record:
+    shown = {("first", "activation", name): [value] * 3 for name, value in activation.items()}
+    return example(series=shown, facts={"layers": [{"name": "first", "class": kind}]})
+
+
+def test_a_normalization_that_hands_on_large_values_was_not_adapted():
+    found = cause("unnormalized_input", first("Normalization", rms=58.0, min=0.0, max=437.0), "no_learning")
+    assert found.confidence == 0.9
+    assert found.reason == "first hands on values from 0 to 437; the weights are made for values of about 1."
+    assert found.remedy.text.startswith("Adapt first to the training inputs before `fit`.")
+    assert found.remedy.code == 'model.get_layer("first").adapt(x_train)'
+
+
+@pytest.mark.parametrize("largest, found", [(0.0039, True), (0.011, False)])
+def test_a_rescaling_of_what_is_scaled_already_is_told_by_what_it_hands_on(largest, found):
+    told = named("unnormalized_input", first("Rescaling", rms=0.5 * largest, min=0.0, max=largest), "no_learning")
+    assert (told is not None) is found
+    if told is not None:
+        assert told.remedy.text.startswith("Choose the scale of first for these inputs, or leave it out")
 
 
 # ---- too_few_epochs
@@ -283,6 +308,19 @@ def test_a_sigmoid_cannot_give_what_a_hinge_loss_asks_for():
     assert found.reason == "The targets range from -1 to 1, and sigmoid gives 0 to 1."
 
 
+@pytest.mark.parametrize(
+    "target, said", [("target", "The targets have"), ("target:price", "The targets of output price have")]
+)
+def test_targets_that_are_far_away_are_named_where_there_are_several(target, said):
+    series = {**tensor(target, mean=2e5, std=1e5, min=1e4, max=9e5), **tensor("output", mean=0.0, std=1.0)}
+    facts = {
+        "losses": [{"name": "mean_squared_error", "target": target}],
+        "outputs": [{"tensor": "output", "target": target, "shape": [None, 1]}],
+    }
+    found = cause("unnormalized_target", example(series=series, facts=facts), "underfit")
+    assert found.reason.startswith(said) and "y_train.std(axis=0) + 1e-7" in found.remedy.code
+
+
 # ---- overfit of labels that hold nothing
 
 
@@ -294,6 +332,11 @@ def test_what_was_never_better_than_a_constant_is_noise_rather_than_a_lack_of_re
     record = example(facts=BINARY)
     assert cause("missing_regularization", record, "overfit", **evidence).confidence == regularization
     assert cause("label_noise", record, "overfit", **evidence).confidence == noise
+    promised = (
+        "The validation loss should then end below 1."
+        in cause("missing_regularization", record, "overfit", **evidence).remedy.text
+    )
+    assert promised is (regularization == 0.9)
 
 
 def test_where_nothing_generalizes_the_labels_are_looked_at_before_their_noise():

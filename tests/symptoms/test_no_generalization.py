@@ -5,6 +5,8 @@ from symptom_records import NAN, REGULARIZED, SQUARED, refusal, seen, shown, tar
 
 from kregtools.record import example
 
+NORMALIZATION = {"name": "norm", "class": "BatchNormalization", "momentum": 0.99}
+
 
 def run(training: list[float], validation: list[float], facts=None, series=None, **logs):
     logs = {"loss": training, "val_loss": validation, **logs}
@@ -71,6 +73,28 @@ def test_penalties_are_left_out():
 
 def test_a_training_loss_that_became_nan_did_not_fall():
     assert seen("no_generalization", run([1.0, 0.3, NAN], [1.2] * 3)) is None
+
+
+@pytest.mark.parametrize("epochs, found", [(51, False), (52, True)])
+def test_averages_of_a_normalization_have_settled_in_two_epochs(epochs, found):
+    """Epochs of ten steps each."""
+    record = run([0.9 * 0.9**epoch for epoch in range(epochs)], [1.2] * epochs, {"layers": [NORMALIZATION]})
+    if found:
+        assert shown("no_generalization", record)
+    else:
+        assert refusal("no_generalization", record) == (
+            "the moving averages of a batch normalization, by which validation data are judged, take 500 steps to "
+            "settle: train longer, or add `RecalibrateBatchNorm`"
+        )
+
+
+def test_a_loss_below_its_bound_is_another_symptom():
+    facts = {"losses": [{"name": "binary_crossentropy"}], "model": {"class": "Sequential"}}
+    logs = {"loss": [0.5, -3.0, -40.0], "val_loss": [1e3, 1e4, 1e5]}
+    assert seen("no_generalization", example(logs=logs, facts=facts)) is None
+    assert shown("negative_loss", example(logs=logs, facts=facts))
+    own = example(logs=logs, facts={**facts, "own_loss": True})
+    assert "whether it may be is not known" in refusal("negative_loss", own)
 
 
 def test_what_is_needed():

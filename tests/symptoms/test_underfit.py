@@ -188,8 +188,8 @@ def test_a_run_that_became_nan_is_another_symptom():
 def test_what_is_needed():
     assert refusal("underfit", run([0.9] * 4)) == "4 epochs were run and 5 are needed: raise `epochs`"
     assert refusal("underfit", example(logs={"loss": [0.9] * 5})) == (
-        "the loss of the best constant prediction is not known: use HealthMonitor, one output, and a crossentropy or "
-        "squared error as loss"
+        "the loss of the best constant prediction is not known: it takes HealthMonitor, which sees the targets, and a "
+        "crossentropy, a squared error or the like that these targets suit"
     )
 
 

@@ -75,8 +75,19 @@ def test_what_is_needed():
     with pytest.raises(CannotCheckError) as refused:
         require_yardstick(example(facts=SQUARED))
     assert str(refused.value) == (
-        "the loss of the best constant prediction is not known: use HealthMonitor, one output, and a crossentropy or "
-        "squared error as loss"
+        "the loss of the best constant prediction is not known: it takes HealthMonitor, which sees the targets, and a "
+        "crossentropy, a squared error or the like that these targets suit"
+    )
+
+
+def test_what_a_model_computes_itself_has_none():
+    own = {**SQUARED, "own_loss": True}
+    assert yardstick(example(facts=own, series=targets())) is None
+    with pytest.raises(CannotCheckError) as refused:
+        require_yardstick(example(facts=own, series=targets()))
+    assert str(refused.value) == (
+        "the loss of the best constant prediction is not known: the model computes its loss by a `compute_loss` of "
+        "its own; log what can be judged as a metric"
     )
 
 
