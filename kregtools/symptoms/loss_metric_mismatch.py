@@ -21,10 +21,8 @@ LOW = 0.5
 ROUNDING = 1e-3
 MOST_CLASSES = 1.05
 ONE_OF_SEVERAL = ("categorical_crossentropy", "categorical_focal_crossentropy")
-PROBABILITIES = (
-    *ONE_OF_SEVERAL,
-    *("sparse_categorical_crossentropy", "binary_crossentropy", "binary_focal_crossentropy"),
-)
+SEVERAL = ("binary_crossentropy", "binary_focal_crossentropy")
+PROBABILITIES = (*ONE_OF_SEVERAL, *SEVERAL, "sparse_categorical_crossentropy")
 GAIN = 0.1
 LEARNED = {"loss": [0.6, 0.4, 0.3, 0.2], "accuracy": [0.7, 0.8, 0.9, 0.98]}
 FITTED = {"loss": [0.5, 0.3, 0.1, 0.05], "accuracy": [0.4, 0.6, 0.65, 0.65]}
@@ -67,6 +65,12 @@ def _hot(columns: float) -> dict[tuple[str, str, str], list[float]]:
     return {("", "target", name): [value] * 4 for name, value in {**known, "min": 0.0, "max": 1.0}.items()}
 
 
+def _of_several(activation: str) -> dict[str, Any]:
+    facts = _facts("binary_crossentropy", 3)
+    facts["outputs"][0].update(activation=activation)
+    return facts
+
+
 def _numbers(low: float, high: float) -> dict[tuple[str, str, str], list[float]]:
     known = {"mean": (low + high) / 2, "std": 0.4 * (high - low), "min": low, "max": high, "integer_fraction": 1.0}
     return {("", "target", name): [value] * 4 for name, value in known.items()}
@@ -80,9 +84,9 @@ class LossMetricMismatch(SymptomRule):
     training or validation, has won less than a tenth of what lies between the share of the most frequent class and 1.
     Whatever loss and accuracy are: a crossentropy of probabilities was given outputs outside 0 to 1, by more than
     rounding, one of logits was given rows that sum to 1, or a categorical crossentropy has a single unit, or targets of
-    several classes a row; or the rows of a softmax do not sum to 1, so that it is one over the batch. And, as a
-    warning: an accuracy is asked for of one unit that a squared or absolute error fits to class numbers, which are
-    whole numbers in a range of 30 and go beyond 1.
+    several classes a row, or a softmax has such targets, or some of none; or the rows of a softmax do not sum to 1, so
+    that it is one over the batch. And, as a warning: an accuracy is asked for of one unit that a squared or absolute
+    error fits to class numbers, which are whole numbers in a range of 30 and go beyond 1.
 
     Why it matters: the loss is not computed from what the network puts out (Keras takes the logits from before a
     sigmoid or softmax), or the accuracy does not compare what it should. A softmax over one unit is always 1, and
@@ -110,6 +114,7 @@ class LossMetricMismatch(SymptomRule):
         example(logs=LEARNED, facts=_softmaxed("tensorflow", None), series={**_range(0.0, 1.0), **SUMS}),
         example(logs=LEARNED, facts=_softmaxed("jax", "softmax"), series={**_range(0.0, 1.0), **SUMS}),
         example(logs=LEARNED, facts=_facts("categorical_crossentropy", 3), series=_hot(0.5)),
+        example(logs=LEARNED, facts=_of_several("softmax"), series=_hot(0.5)),
         example(
             logs=LEARNED,
             facts=_softmaxed("tensorflow", "softmax"),
@@ -117,6 +122,8 @@ class LossMetricMismatch(SymptomRule):
         ),
     )
     HEALTHY: ClassVar = (
+        example(logs=LEARNED, facts=_of_several("sigmoid"), series=_hot(0.5)),
+        example(logs=LEARNED, facts=_of_several("softmax"), series=_hot(1 / 3)),
         example(
             logs={"loss": [0.6, 0.4, 0.2, 0.05], "accuracy": [0.6, 0.8, 0.9, 0.98]}, facts=BINARY, series=_targets(0.5)
         ),
@@ -182,8 +189,14 @@ class LossMetricMismatch(SymptomRule):
         if name in ONE_OF_SEVERAL and (output.get("shape") or [None])[-1] == 1:
             message = f"The {name} of a single unit is the same whatever the network puts out."
             return Symptom(self.name, "critical", message, (), None, {"units": 1.0, "threshold": 2.0})
-        if name in ONE_OF_SEVERAL and (classes := _classes_a_row(record, output)) > MOST_CLASSES:
+        classes = _classes_a_row(record, output)
+        several = classes > MOST_CLASSES
+        if name in ONE_OF_SEVERAL and several:
             message = f"The targets name {classes:.2g} classes a row, and {name} is made for exactly one."
+            return Symptom(self.name, "critical", message, (), None, {"classes": classes, "threshold": MOST_CLASSES})
+        softmax = name in SEVERAL and output.get("activation") == "softmax"
+        if softmax and (several or 0.0 < classes < 1 / MOST_CLASSES):
+            message = f"The targets name {classes:.2g} classes a row, and what a softmax puts out sums to 1."
             return Symptom(self.name, "critical", message, (), None, {"classes": classes, "threshold": MOST_CLASSES})
         if (total := over_another_axis(record, output)) is not None:
             message = (
