@@ -20,7 +20,7 @@ from typing import Any
 from kregtools.tuning import training
 
 TOPIC = "kregtools-epoch"
-# A trial that takes its worker with it more often than this is put down as failed.
+# A trial whose worker dies more often than this is put down as failed.
 MOST_DEATHS = 2
 START_SECONDS = 300
 
@@ -93,7 +93,7 @@ class Pool:
             if ended is None:
                 continue
             run = self._futures.pop(ended)
-            if ended.cancelled() and run.losses < MOST_DEATHS:
+            if run.losses < MOST_DEATHS and (ended.cancelled() or (self._own and _is_killed(ended))):
                 self._scatter()
                 self._start(replace(run, losses=run.losses + 1))
             else:
@@ -109,6 +109,10 @@ class Pool:
         self._data = self.client.scatter(self._fit, broadcast=True, hash=False)
 
     def _start(self, run: _Submitted) -> None:
+        if self._own:
+            # At the worker of another trial it would be lost with that one, and counted as a reason.
+            with suppress(TimeoutError):
+                self.client.wait_for_workers(min(len(self._futures) + 1, self.size), timeout=START_SECONDS)
         future = self.client.submit(_run, run.trial_id, run.task, self._data, pure=False, retries=0)
         self._futures[future] = run
 
@@ -156,13 +160,17 @@ def _leave_the_random_state_to_the_trial() -> None:
                 setattr(module, attribute, getattr(own, value.__name__))
 
 
+def _is_killed(future: Any) -> bool:
+    """Whether Dask gave a trial up for the workers that died: an error of its own, not of the trial."""
+    return not future.cancelled() and type(future.exception()).__name__ == "KilledWorker"
+
+
 def _outcome(future: Any, directory: Path) -> Any:
-    if future.cancelled():
-        return MemoryError(f"The workers died {MOST_DEATHS + 1} times while the trial ran.")
+    if future.cancelled() or _is_killed(future):
+        return MemoryError("Every worker that ran the trial died. It may need more memory than a worker has.")
     error = future.exception()
     if error is not None:
-        # One that ends a search is not from a worker that died.
-        return MemoryError(f"{error}") if type(error).__name__ == "KilledWorker" else error
+        return error
     result, files = future.result()
     try:
         for name, content in files.items():
@@ -186,8 +194,8 @@ def _local_cluster(size: int) -> Any:
         options = {"nthreads": 1, "env": environment, "memory_limit": 0, "death_timeout": 60, "name": str(index)}
         specs[index] = {"cls": SubprocessWorker, "options": {"worker_kwargs": options}}
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False, "dashboard_address": None}}
-    # A worker that dies may be one whose trial needs too much memory: Dask is to give that trial up soon.
-    dask.config.set({"distributed.scheduler.allowed-failures": MOST_DEATHS})
+    # The deaths of a trial's workers are counted by the pool: Dask forgets them with the data if all die at once.
+    dask.config.set({"distributed.scheduler.allowed-failures": 0})
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     # The workers import what this process can import, and are as silent.
     with _environment(PYTHONPATH=os.pathsep.join(filter(None, sys.path)), DASK_LOGGING__DISTRIBUTED="critical"):

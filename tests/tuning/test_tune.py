@@ -127,6 +127,7 @@ sys.path.insert(0, {here!r})
 import keras
 from test_tune import search
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell ignores it
 begun = 0
 
 class Interrupt(keras.callbacks.Callback):
