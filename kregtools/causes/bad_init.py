@@ -16,6 +16,8 @@ from kregtools.symptoms.zero_kernels import ends_a_branch, started_at_zero
 
 SPREAD = 10.0
 BLOWN = 1e3
+# Kernels that stand side by side in one.
+GATES = {"GRUCell": 3, "LSTMCell": 4}
 CONSTANTS = ("Zeros", "Ones", "Constant")
 # They keep the scale by themselves, or nearly: where the output dies out all the same, other causes come first.
 KEEPING = ("Glorot", "He", "Lecun", "VarianceScaling", "Orthogonal", "DropoutAware")
@@ -57,6 +59,16 @@ def _joined(name: str, *inbound: str) -> dict[str, Any]:
 RECURRENT = {"layers": [{"name": "dense_0", "class": "SimpleRNN", "units": 8, "initializers": {"recurrent": {}}}]}
 
 
+def _gru(initializer: str) -> dict[str, Any]:
+    drawn = {name: {"class": initializer} for name in ("kernel", "recurrent")}
+    cell = {"name": "gru_cell", "class": "GRUCell", "units": 24, "weights": ["kernel"], "initializers": drawn}
+    return {**BINARY, "layers": [cell, _dense(1, "sigmoid")]}
+
+
+def _norm(recurrent: float) -> dict[tuple[str, str, str], list[float]]:
+    return {("gru_cell", "recurrent_kernel", "weight_norm"): [recurrent] * 4}
+
+
 LEARNED_BY_HEART = {
     "loss": [60.0, 9.0, 1.0, 0.3, 0.1],
     "accuracy": [0.5, 0.7, 0.8, 0.9, 0.98],
@@ -82,7 +94,8 @@ class BadInit(CauseRule):
     layer are saturated before any update. A kernel of zeros at the end of a residual branch is meant to be so.
     Overfitting it explains only where the validation loss was never better than what the best constant prediction
     costs, and the crossentropy before training, penalties left out, was more than 10 times that, with an input of an
-    rms of at most 10.
+    rms of at most 10. Or the weights of a unit, drawn by an initializer that does not look at their number, are ten
+    times as large together as those that keep the scale of what they are given.
 
     What to do: an initializer that knows the activation and the dropout before each kernel:
     `kregtools.initializers.DropoutAware` keeps the variance from layer to layer (Hendrycks & Gimpel, 2016).
@@ -121,6 +134,7 @@ class BadInit(CauseRule):
         ),
         example(logs=STUCK, facts=_asked("Zeros")),
         example(logs=LEARNED_BY_HEART, facts=BINARY, series=_began(90.0, 1.0)),
+        example(logs=STUCK, facts=_gru("RandomNormal"), series=_norm(200.0)),
     )
     HEALTHY: ClassVar = (
         example(logs={"loss": [0.7, 0.7]}, series=_depth(0.6, 0.5, 0.55, 0.1)),
@@ -131,6 +145,8 @@ class BadInit(CauseRule):
         ),
         example(logs={"loss": [math.nan] * 2}, series={**_depth(2e6, 0.3), **_input(5e5)}, facts=RECURRENT),
         example(logs=STUCK, facts=_asked("HeNormal")),
+        example(logs=STUCK, facts=_gru("RandomNormal"), series=_norm(60.0)),
+        example(logs=STUCK, facts=_gru("GlorotNormal"), series=_norm(200.0)),
         example(
             logs={"loss": [0.69, 0.55, 0.4, 0.25, 0.12, 0.05], "val_loss": [0.70, 0.72, 0.8, 0.9, 1.2, 1.6]},
             facts=BINARY,
@@ -155,7 +171,10 @@ class BadInit(CauseRule):
     )
 
     def check(self, record: Record, symptoms: Mapping[str, Symptom]) -> Cause | None:
-        rules = (_same(symptoms), _constant(record), _saturated(record, symptoms), _scale(record), _blown(record))
+        rules = (
+            *(_same(symptoms), _constant(record), _saturated(record, symptoms)),
+            *(_scale(record), _blown(record), _drawn(record)),
+        )
         sure = _sure(record) if never_better(record, symptoms) else None
         if sure is None:
             symptoms = {name: symptom for name, symptom in symptoms.items() if name != "overfit"}
@@ -192,10 +211,10 @@ class BadInit(CauseRule):
 
 def _recurrent(layer: dict[str, Any]) -> Remedy:
     """An orthogonal recurrence neither blows up nor dies out over the steps, with the activations Keras gives it."""
-    kind, units = layer.get("class"), layer.get("units") or "units"
+    kind, units = str(layer.get("class")).removesuffix("Cell"), layer.get("units") or "units"
     return Remedy(
-        f"Leave the recurrent initializer and the activation of {layer.get('name')} at what Keras gives them, "
-        "orthogonal and tanh. The output then has the same std after every time step.",
+        f"Leave the initializers and the activation of {layer.get('name')} at what Keras gives them: Glorot, orthogonal "
+        "for the recurrence, and tanh. The output then has the same std after every time step.",
         f'x = keras.layers.{kind}({units}, activation="tanh", recurrent_initializer="orthogonal")(x)',
     )
 
@@ -247,6 +266,24 @@ def _blown(record: Record) -> tuple[float, list[str], str] | None:
     name, std = large[0]
     size = f"has a std of {std:.2g}" if math.isfinite(std) else "is so large that its square overflows"
     return 0.9, [name], f"Before the first update the output of {name} {size}, with an input of about {inputs:.2g}."
+
+
+def _drawn(record: Record) -> tuple[float, list[str], str] | None:
+    """Whether the weights of the units of a kernel are too large for their number, inputs of whatever size aside."""
+    for layer in hidden_layers(record):
+        columns = (layer.get("units") or 0) * GATES.get(str(layer.get("class")), 1)
+        for name, tensor in (("kernel", "kernel"), ("recurrent", "recurrent_kernel")):
+            kind = str((((layer.get("initializers") or {}).get(name)) or {}).get("class") or "")
+            norms = record.series(str(layer["name"]), tensor, "weight_norm")
+            size = float(norms[0]) / math.sqrt(columns) if columns and len(norms) else 0.0
+            if kind and not kind.startswith(KEEPING) and size > SPREAD:
+                reason = (
+                    f"Before the first update the weights of a unit in the {tensor.replace('_', ' ')} of "
+                    f"{layer['name']}, drawn by {kind}, have a norm of {size:.3g}; about 1 keeps the scale, and up to "
+                    f"{SPREAD:g} is healthy."
+                )
+                return 0.85, [str(layer["name"])], reason
+    return None
 
 
 def _sure(record: Record) -> tuple[float, list[str], str] | None:

@@ -172,3 +172,54 @@ def test_what_is_needed():
     gradients = example(series={("dense", "kernel", "gradient_rms"): [0.3] * 20})
     assert refusal("large_update", gradients) == "the weights were not measured: leave `details` of HealthMonitor on"
     assert seen("large_update", example(series={("dense", "bias", "update_ratio"): [0.3] * 20})) is None
+
+
+ENDS_HIGH, ENDS_LOW = [0.69, 0.5, 0.4, 0.4, 0.4], [0.69, 0.2, 0.1, 0.1, 0.1]
+
+
+def once(ratio: float, losses=ENDS_HIGH, layers=(RELU,), logs=None, **facts):
+    series = {("dense", "kernel", "update_ratio"): [0.01, ratio, *[0.01] * 12]}
+    return example(
+        logs={"loss": losses, **(logs or {})},
+        series=series,
+        facts={"losses": [{"name": "binary_crossentropy"}], "layers": list(layers), **facts},
+    )
+
+
+def test_what_is_said_of_a_single_step():
+    symptom = shown("large_update", once(0.8))
+    assert symptom.severity == "warning"
+    assert symptom.message == (
+        "A single step changed the kernel of dense by 0.8 times its norm; healthy is below 0.1. Little is left of what "
+        "its initializer drew, and the loss got no lower than 0.4, 58% of what the best constant prediction costs."
+    )
+    assert symptom.layers == ("dense",) and symptom.first_step == 1
+    assert symptom.evidence == pytest.approx({"update_ratio": 0.8, "threshold": 0.5})
+
+
+@pytest.mark.parametrize("ratio, found", [(0.49, False), (0.51, True)])
+def test_a_single_step_counts_where_it_replaces_half_a_kernel(ratio, found):
+    assert bool(seen("large_update", once(ratio))) == found
+
+
+@pytest.mark.parametrize("ratio, found", [(4.9, False), (5.1, True)])
+def test_a_single_step_before_a_normalization_may_be_ten_times_as_large(ratio, found):
+    assert bool(seen("large_update", once(ratio, layers=(LINEAR, NORM)))) == found
+
+
+@pytest.mark.parametrize(
+    "losses, severity",
+    [(ENDS_HIGH, "warning"), (ENDS_LOW, "info"), ([0.69, 0.6, 0.5, 0.4, 0.3], "info"), (ENDS_HIGH[:4], None)],
+)
+def test_a_single_step_is_an_alarm_where_the_network_does_not_get_over_it(losses, severity):
+    symptom = seen("large_update", once(0.8, losses))
+    assert (symptom and symptom.severity) == severity
+
+
+def test_a_validation_loss_that_is_low_tells_of_a_network_that_got_over_it():
+    assert shown("large_update", once(0.8, logs={"val_loss": [0.6, 0.3, 0.1, 0.1, 0.1]})).severity == "info"
+
+
+def test_a_single_step_is_judged_by_a_yardstick_only():
+    assert seen("large_update", once(0.8, losses=[])) is None
+    assert seen("large_update", once(0.8, weighted=True)) is None
