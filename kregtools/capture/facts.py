@@ -54,6 +54,7 @@ def model_facts(model: keras.Model, params: Mapping[str, Any] | None = None) -> 
             "name": model.name,
             "class": type(model).__name__,
             "parameters": tried(lambda: model.count_params() if _built(model) else None),
+            "functions": tried(lambda: _functions(model)),
         },
         "layers": tried(lambda: _layers(model), []),
         "optimizer": tried(lambda: _optimizer(model.optimizer)),
@@ -196,6 +197,15 @@ def _pass(operation: Any, names: Mapping[int, str], fed: list[str], found: dict[
 
 def _has_graph(layer: Any) -> bool:
     return isinstance(layer, keras.Sequential) or (isinstance(layer, keras.Model) and hasattr(layer, "_nodes_by_depth"))
+
+
+def _functions(model: Any) -> list[str] | None:
+    """What a graph computes besides its layers, such as the relu of `keras.ops.relu(x)`; `None` without a graph."""
+    models = [layer for layer in model._flatten_layers() if isinstance(layer, keras.Model)]
+    if not all(map(_has_graph, models)):
+        return None
+    called = (operation for part in models for operation in getattr(part, "operations", ()))
+    return sorted({type(operation).__name__ for operation in called if not isinstance(operation, keras.Layer)})
 
 
 def _union(lists: Iterable[list[str]]) -> list[str]:

@@ -213,8 +213,8 @@ def _recurrent(layer: dict[str, Any]) -> Remedy:
     """An orthogonal recurrence neither blows up nor dies out over the steps, with the activations Keras gives it."""
     kind, units = str(layer.get("class")).removesuffix("Cell"), layer.get("units") or "units"
     return Remedy(
-        f"Leave the initializers and the activation of {layer.get('name')} at what Keras gives them: Glorot, orthogonal "
-        "for the recurrence, and tanh. The output then has the same std after every time step.",
+        f"Leave the initializers and the activation of {layer.get('name')} at what Keras gives them: Glorot, "
+        "orthogonal for the recurrence, and tanh. The output then has the same std after every time step.",
         f'x = keras.layers.{kind}({units}, activation="tanh", recurrent_initializer="orthogonal")(x)',
     )
 

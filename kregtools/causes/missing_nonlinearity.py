@@ -10,6 +10,7 @@ from kregtools.causes.evidence import STALLED, joined, layer_code
 from kregtools.record import Record, example
 from kregtools.symptoms import Symptom
 from kregtools.symptoms.evidence import consumers, layer_facts, sources
+from kregtools.symptoms.hindrances import shows_all
 
 LINEAR = (None, "linear")
 KERNELS = ("Dense", "Conv1D", "Conv2D", "Conv3D")
@@ -36,9 +37,9 @@ class MissingNonlinearity(CauseRule):
 
     How it is told: by the graph of the layers, or their order in a `Sequential` model: a dense or convolutional
     layer without activation feeds nothing but another one, past dropout and reshaping at most. Two such layers can
-    do no more than one. Left out are bottlenecks, which are narrower than what comes before and after. Outside a
-    `Sequential` a function may be called between two layers that the record does not show, so the confidence is
-    lower there; with some other activations in the network it is, too.
+    do no more than one. Left out are bottlenecks, which are narrower than what comes before and after. Where a
+    function is called between layers, or may be, as in a subclassed model, the confidence is lower; with some other
+    activations in the network it is, too.
 
     What to do: `activation="relu"` in every hidden layer.
     """
@@ -74,8 +75,7 @@ class MissingNonlinearity(CauseRule):
         collapsed = [name for name in kernels[:-1] if _collapses(name, facts, fed_by, after)]
         if not collapsed:
             return None
-        model = (record.facts.get("model") or {}).get("class")
-        certain = 0.9 if model == "Sequential" else 0.65 if facts[collapsed[0]].get("inbound") is not None else 0.35
+        certain = 0.9 if shows_all(record) else 0.65 if facts[collapsed[0]].get("inbound") is not None else 0.35
         others = any(layer.get("activation") not in LINEAR for name, layer in facts.items() if name not in kernels[-1:])
         first = facts[collapsed[0]]
         return self.found(

@@ -23,13 +23,23 @@ LEAST_UPDATE = 1e-5
 MOST_FROZEN = 0.5
 # Dropout of any kind, DropConnect, DropPath, DropBlock; StochasticDepth.
 DROPPING = ("Drop", "StochasticDepth")
-STRAIGHT = ("Dense", "Conv1D", "Conv2D", "Conv3D", "Dropout", "Flatten", "Reshape", "Permute", "InputLayer")
+STRAIGHT = (
+    *("Dense", "Conv1D", "Conv2D", "Conv3D", "Dropout", "Flatten", "Reshape", "Permute", "InputLayer"),
+    *("Concatenate", "Add", "Subtract", "Average", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D"),
+    *("GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D", "ZeroPadding1D", "ZeroPadding2D"),
+)
 
 
 def hindrance(record: Record) -> str | None:
     """Says what may keep the network from fitting, besides steps at rest, if the record shows something."""
     looked_for = (_few_units, _linear, _dropped, _penalized, _decayed, _frozen)
     return next((reason for look in looked_for if (reason := look(record))), None)
+
+
+def shows_all(record: Record) -> bool:
+    """Whether the layers are all there is in the model: no function is called between them, as far as is known."""
+    model = record.facts.get("model") or {}
+    return model.get("functions", [] if model.get("class") == "Sequential" else None) == []
 
 
 def drop_rates(record: Record) -> dict[str, float]:
@@ -60,9 +70,9 @@ def _few_units(record: Record) -> str | None:
 
 
 def _linear(record: Record) -> str | None:
-    # A model without hidden layers may be linear on purpose, and only a `Sequential` shows all that is in it.
-    hidden, model = _hidden(record), (record.facts.get("model") or {}).get("class")
-    if model != "Sequential" or not any(layer.get("units") for layer in hidden):
+    # A model without hidden layers may be linear on purpose.
+    hidden = _hidden(record)
+    if not shows_all(record) or not any(layer.get("units") for layer in hidden):
         return None
     straight = [layer.get("class") in STRAIGHT and layer.get("activation") in (None, "linear") for layer in hidden]
     return "its hidden layers are linear" if all(straight) else None

@@ -105,6 +105,23 @@ def test_inbound_layers_go_through_functions_and_nested_models():
     }
 
 
+def test_functions_between_the_layers_are_named():
+    x = keras.Input((4,))
+    inner = keras.Model(x, keras.ops.sin(layers.Dense(4)(x)))
+    models = {
+        "layers": keras.Model(x, layers.Add()([layers.Dense(4)(x), x])),
+        "operators": keras.Model(x, layers.Dense(4)(x) * 2 + 1),
+        "nested": keras.Sequential([keras.Input((4,)), inner, layers.Dense(1)]),
+        "hidden": keras.Sequential([keras.Input((4,)), Subclassed()]),
+        "subclassed": Subclassed(),
+    }
+    found = {name: facts(compiled(model))["model"]["functions"] for name, model in models.items()}
+    assert found == {
+        **{"layers": [], "operators": ["Add", "Multiply"], "nested": ["Sin"]},
+        **{"hidden": None, "subclassed": None},
+    }
+
+
 class Subclassed(keras.Model):
     def __init__(self):
         super().__init__()

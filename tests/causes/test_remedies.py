@@ -344,3 +344,46 @@ def test_where_nothing_generalizes_the_labels_are_looked_at_before_their_noise()
     symptoms = {name: Symptom(name, "warning", "", evidence=evidence) for name in ("overfit", "no_generalization")}
     found = RULES["label_noise"].check(example(facts=BINARY), symptoms)
     assert found is not None and found.confidence == 0.4
+
+
+# ---- missing_nonlinearity
+
+
+@pytest.mark.parametrize(
+    "model, confidence",
+    [({"functions": []}, 0.9), ({"functions": ["Relu"]}, 0.65), ({"class": "Sequential"}, 0.9), ({}, 0.65)],
+)
+def test_layers_in_a_row_are_linear_for_sure_where_no_function_is_called_between_them(model, confidence):
+    layers = [
+        {"name": name, "class": "Dense", "units": units, "activation": "linear", "weights": ["kernel"], "inbound": fed}
+        for name, units, fed in (("hidden", 16, []), ("last", 1, ["hidden"]))
+    ]
+    record = example(facts={**BINARY, "model": model, "layers": layers})
+    assert cause("missing_nonlinearity", record, "underfit").confidence == pytest.approx(confidence)
+
+
+# ---- bad_init
+
+
+def test_a_recurrence_drawn_too_large_is_given_what_keras_gives_it():
+    drawn = {name: {"class": "RandomNormal"} for name in ("kernel", "recurrent")}
+    cell = {"name": "gru_cell", "class": "GRUCell", "units": 25, "weights": ["kernel"], "initializers": drawn}
+    last = {"name": "last", "class": "Dense", "weights": ["kernel"]}
+    series = {
+        ("gru_cell", "kernel", "weight_norm"): [8.0, 9.0],
+        ("gru_cell", "recurrent_kernel", "weight_norm"): [10.0 * 75**0.5 * 2, 9.0],
+    }
+    found = cause(
+        "bad_init",
+        example(series=series, facts={"layers": [cell, last]}),
+        "exploding_gradient",
+    )
+    assert found.reason == (
+        "Before the first update the weights of a unit in the recurrent kernel of gru_cell, drawn by RandomNormal, "
+        "have a norm of 20; about 1 keeps the scale, and up to 10 is healthy."
+    )
+    assert found.remedy.text == (
+        "Leave the initializers and the activation of gru_cell at what Keras gives them: Glorot, orthogonal for the "
+        "recurrence, and tanh. The output then has the same std after every time step."
+    )
+    assert found.remedy.code == ('x = keras.layers.GRU(25, activation="tanh", recurrent_initializer="orthogonal")(x)')

@@ -97,6 +97,11 @@ HINDRANCES = {
     "few units": (model(dense(3)), {}, "hidden has 3 units"),
     "one unit": (model(dense(1)), {}, "hidden has 1 unit"),
     "linear": (model(dense(activation="linear")), {}, "its hidden layers are linear"),
+    "a linear graph": (
+        {**model(dense(activation="linear")), "model": {"class": "Functional", "functions": []}},
+        {},
+        "its hidden layers are linear",
+    ),
     "dropout": (model(dense(), {"name": "drop", "class": "Dropout", "rate": 0.75}), {}, "drop drops 75% of what it is"),
     "penalty": (model(dense()), penalized(0.6), "penalties are up to 60% of the loss"),
     "decay": (model(dense(), optimizer={"weight_decay": 0.1}), {}, "the optimizer decays the weights by 0.1"),
@@ -107,6 +112,10 @@ SOUND = {
     "one bend": (model(dense(activation="linear"), dense(name="b")), {}),
     "another class": (model(dense(activation="linear"), {"name": "mine", "class": "Mine"}), {}),
     "linear on purpose": (model(), {}),
+    "a graph with a function": (
+        {**model(dense(activation="linear")), "model": {"class": "Functional", "functions": ["Relu"]}},
+        {},
+    ),
     "a graph that may hide something": ({**model(dense(activation="linear")), "model": {"class": "Functional"}}, {}),
     "dropout": (model(dense(), {"name": "drop", "class": "Dropout", "rate": 0.7}), {}),
     "penalty": (model(dense()), penalized(0.04)),
