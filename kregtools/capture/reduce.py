@@ -132,12 +132,10 @@ def magnitudes(x: Any, mask: Any = None) -> dict[tuple[str, ...], Any]:
     sample = ops.abs(ops.cast(flat[::interval], "float32"))
     finite = ops.isfinite(sample)
     counted = finite if valid is None else ops.logical_and(finite, valid[::interval])
-    sample = ops.where(counted, sample, -1.0)
-    edges = ops.convert_to_tensor([[10.0**decade] for decade in DECADES], "float32")
-    above = ops.sum(ops.cast(sample >= edges, "float32"), axis=1)
-    total = ops.reshape(ops.sum(ops.cast(counted, "float32")), (1,))
-    at_least = ops.concatenate([total, above, ops.zeros((1,))])
-    return {MAGNITUDES: (at_least[:-1] - at_least[1:]) / total}
+    classes = ops.digitize(ops.where(counted, sample, 0.0), [10.0**decade for decade in DECADES])
+    # TensorFlow forgets that this has one axis where its length is not known.
+    counts = ops.segment_sum(ops.cast(counted, "float32"), ops.reshape(classes, (-1,)), len(MAGNITUDES))
+    return {MAGNITUDES: counts / ops.sum(counts)}
 
 
 def nonfinite(x: Any) -> Any:
