@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from kregtools.callbacks._guard import guarded
 from kregtools.callbacks._pace import is_milestone
 from kregtools.callbacks.fit_diagnosis import FitDiagnosis, Verbosity
 from kregtools.capture import Capture, Schedule
+from kregtools.capture.moving_averages import MovingAverages
 from kregtools.capture.reduce import MAGNITUDES
 from kregtools.errors import KregtoolsWarning, NotWatchable
 from kregtools.record import Key
@@ -94,6 +96,8 @@ class HealthMonitor(FitDiagnosis):
         self._schedule = Schedule(sample_every, budget, details)
         self._capture: Capture | None = None
         self._watched: keras.Model | None = None
+        self._averages: MovingAverages | None = None
+        self._first_step = 0
         self._spent = 0.0
 
     @property
@@ -111,7 +115,7 @@ class HealthMonitor(FitDiagnosis):
 
     def __getstate__(self) -> dict[str, Any]:
         # A compiled train function belongs to this process, and to this model.
-        return {**self.__dict__, "_capture": None, "_watched": None}
+        return {**self.__dict__, "_capture": None, "_watched": None, "_averages": None}
 
     @guarded
     def _begin(self) -> None:
@@ -124,18 +128,30 @@ class HealthMonitor(FitDiagnosis):
             self._judge_logs_alone(str(why))
             return
         self.record.add_facts({"watching": {"taps": True}})
+        self._averages = MovingAverages(self.model)
         self._capture.install(self._schedule)
 
     @guarded
     def _begin_epoch(self, epoch: int) -> None:
         super()._begin_epoch(epoch)
         if self._capture is not None:
-            self._capture.begin_epoch(epoch, self._last_step(epoch - 1) + 1, (self.params or {}).get("steps"))
+            self._first_step = self._last_step(epoch - 1) + 1
+            self._capture.begin_epoch(epoch, self._first_step, (self.params or {}).get("steps"))
 
     @guarded
     def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
         self._add_samples()
+        self._add_lag(epoch)
         super()._end_epoch(epoch, logs)
+
+    def _add_lag(self, epoch: int) -> None:
+        if self._capture is None or self._averages is None:
+            return
+        began, last = time.perf_counter(), self._last_step(epoch)
+        lag = self._averages.lag(last + 1 - self._first_step)
+        if lag and is_milestone(epoch):
+            self.record.add_sample(last, epoch, lag)
+        self._own_seconds += time.perf_counter() - began
 
     def _last_step(self, epoch: int) -> int:
         # A train step of the user's own may call several optimizers, or one several times.

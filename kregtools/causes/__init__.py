@@ -17,6 +17,7 @@ from kregtools.causes.missing_regularization import MissingRegularization
 from kregtools.causes.negative_lr import NegativeLr
 from kregtools.causes.over_regularization import OverRegularization
 from kregtools.causes.schedule_too_short import ScheduleTooShort
+from kregtools.causes.slow_moving_average import SlowMovingAverage
 from kregtools.causes.split_mismatch import SplitMismatch
 from kregtools.causes.too_deep_for_width import TooDeepForWidth
 from kregtools.causes.too_few_epochs import TooFewEpochs
@@ -45,6 +46,7 @@ CAUSES: tuple[CauseRule, ...] = (
     WrongOptimizer(),
     FrozenLayers(),
     DropoutBeforeBatchnorm(),
+    SlowMovingAverage(),
     UnsafeNumerics(),
     LrTooHigh(),
     BadInit(),

@@ -6,6 +6,7 @@ from kregtools.symptoms.diverging_loss import DivergingLoss
 from kregtools.symptoms.exploding_gradient import ExplodingGradient
 from kregtools.symptoms.large_update import LargeUpdate
 from kregtools.symptoms.loss_metric_mismatch import LossMetricMismatch
+from kregtools.symptoms.moving_average_lag import MovingAverageLag
 from kregtools.symptoms.negative_loss import NegativeLoss
 from kregtools.symptoms.no_generalization import NoGeneralization
 from kregtools.symptoms.no_learning import NoLearning
@@ -41,6 +42,7 @@ SYMPTOMS: tuple[SymptomRule, ...] = (
     TrainValMismatch(),
     NoisyValidation(),
     VarianceShift(),
+    MovingAverageLag(),
     Overfit(),
     Underfit(),
 )

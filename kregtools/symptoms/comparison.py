@@ -6,15 +6,12 @@ import numpy as np
 
 from kregtools.record import Record, constant_loss
 from kregtools.record.targets import targets_of
-from kregtools.symptoms.symptom import CannotCheckError
+from kregtools.symptoms.settling import settled
 from kregtools.symptoms.yardstick import weighted
 
 ACCURACIES = ("accuracy", "acc", "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy")
 # Smoothing and weights may bring an accuracy a little above 1.
 PERCENT = 1.5
-# A moving average has forgotten 99 % of its start after so many of its time constants.
-SETTLED = 5.0
-LEAST_SETTLED = 2
 MISMATCH = 1.5
 MISMATCH_SHARE = 0.25
 FAR = 3.0
@@ -74,8 +71,8 @@ def mismatch(record: Record) -> float | None:
     """How many times the training loss the validation loss is, at least, where that is so in every epoch.
 
     In the first epoch every row is new to the network: its training loss is that of rows not seen before, as the
-    validation loss is. Moving averages of a batch normalization that have not settled yet make both differ, too; one
-    epoch without a difference refutes that the sets differ.
+    validation loss is. Moving averages of a batch normalization that have not settled by then make both differ, too;
+    one epoch without a difference refutes that the sets differ.
     """
     training, validation = record.log("loss"), record.log("val_loss")
     if len(training) < 3 or not (training > 0).all() or not (validation > 0).all() or trained_before(record):
@@ -85,7 +82,7 @@ def mismatch(record: Record) -> float | None:
     ratio = validation / training
     agrees = _metric_agrees(record) or ((ratio[:2] >= FAR).all() and not weighted(record))
     far = (validation - training)[:2].min() >= MISMATCH_SHARE * (constant_loss(record) or 0.0)
-    told = (ratio >= MISMATCH).all() and agrees and far and settled(record).sum() >= LEAST_SETTLED
+    told = (ratio >= MISMATCH).all() and agrees and far and settled(record)[:2].all()
     return float(ratio.min()) if told else None
 
 
@@ -93,32 +90,6 @@ def comparable(record: Record) -> bool:
     """Whether training and validation are measured alike: weights change the training loss, and leave accuracy."""
     measured = accuracy(record) is not None and accuracy(record, "val_") is not None
     return measured or not weighted(record)
-
-
-def settled(record: Record) -> np.ndarray:
-    """The epochs, booleans, at whose end moving averages have forgotten their start."""
-    return record.log("step") >= _steps_to_settle(record)
-
-
-def require_settled(record: Record) -> None:
-    """Refuses a record whose validation losses tell of moving averages, not of what was learned."""
-    if settled(record).sum() < LEAST_SETTLED:
-        raise CannotCheckError(
-            f"the moving averages of a batch normalization, by which validation data are judged, take "
-            f"{_steps_to_settle(record):,.0f} steps to settle: train longer, or add `RecalibrateBatchNorm`"
-        )
-
-
-def _steps_to_settle(record: Record) -> float:
-    momenta = [
-        layer.get("momentum") or 0.0
-        for layer in record.facts.get("layers") or ()
-        if "Normalization" in str(layer.get("class"))
-    ]
-    recalibrated = (record.matrix("moving_variance", "recalibrated")[1] == 1.0).any()
-    if recalibrated or max(momenta, default=0.0) <= 0.0:
-        return 0.0
-    return SETTLED / max(1e-6, 1.0 - max(momenta))
 
 
 def _metric_agrees(record: Record) -> bool:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
-from kregtools.symptoms.comparison import beats_majority, require_settled
+from kregtools.symptoms.comparison import beats_majority
 from kregtools.symptoms.curves import (
     lowest,
     require_seen_penalty,
@@ -16,6 +16,7 @@ from kregtools.symptoms.curves import (
 )
 from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
 from kregtools.symptoms.negative_loss import impossible
+from kregtools.symptoms.settling import require_settled
 from kregtools.symptoms.symptom import Symptom, SymptomRule
 from kregtools.symptoms.yardstick import require_yardstick
 

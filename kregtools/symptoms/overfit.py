@@ -10,8 +10,9 @@ import numpy as np
 from kregtools.record import Record, example
 from kregtools.symptoms.comparison import accuracy, beats_majority, mismatch, share_correct, trained_before
 from kregtools.symptoms.curves import jumps, penalty_unseen, tail, trend, validation_data_loss, will_reach
-from kregtools.symptoms.evidence import data_loss, require_epochs, validation_loss
+from kregtools.symptoms.evidence import LEAST_EPOCHS, data_loss, require_epochs, validation_loss
 from kregtools.symptoms.negative_loss import impossible, never_negative
+from kregtools.symptoms.settling import require_settled, settled
 from kregtools.symptoms.symptom import Symptom, SymptomRule
 from kregtools.symptoms.yardstick import yardstick
 
@@ -63,6 +64,9 @@ class Overfit(SymptomRule):
     5 % of the constant's does no harm. Where losses may be negative, and are, shares are of what the training loss fell
     by; where they may not, and are, the symptom is `negative_loss`. The onset is the epoch with the lowest validation
     loss: what comes after it was learned by heart.
+
+    Epochs at whose end the moving averages of a batch normalization were far from what its batches had do not count:
+    their validation loss tells of these. Where fewer than three are left, nothing is said.
 
     Without a rise, and so without an onset: the training loss falls below half of what the best constant prediction
     costs, the validation loss has never been below that cost, nor will it be in as many epochs again, and the
@@ -165,10 +169,18 @@ class Overfit(SymptomRule):
     )
 
     def check(self, record: Record) -> Symptom | None:
-        validation = validation_loss(record)
+        validation, known = validation_loss(record), settled(record)
         require_epochs(record)
         if impossible(record):
             return None
+        if (known & np.isfinite(validation)).sum() >= LEAST_EPOCHS:
+            return self._judged(record, np.where(known, validation, np.nan))
+        found = self._judged(record, validation)
+        if found:
+            require_settled(record, LEAST_EPOCHS)
+        return found
+
+    def _judged(self, record: Record, validation: np.ndarray) -> Symptom | None:
         training, known = record.log("loss"), np.flatnonzero(np.isfinite(validation))
         zero = _zero(record, training, validation)
         training, validation = training - zero, validation - zero

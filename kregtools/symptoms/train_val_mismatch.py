@@ -22,8 +22,8 @@ class TrainValMismatch(SymptomRule):
     not judged without it. In the first epoch every row is new to the network, so that its training loss is that of
     unseen rows: overfitting cannot have begun. An epoch without a difference shows that the sets are alike: what comes
     later is another matter. The other way round nothing is said: dropout, augmentation and class weights lift the
-    training loss. Averages of a batch normalization are to have settled in two epochs or more, and a fit that goes on
-    with a trained network is not judged.
+    training loss. Averages of a batch normalization are to have settled by the end of the first epoch, and a fit that
+    goes on with a trained network is not judged.
 
     Why it matters: the validation loss then measures another task, and choosing by it chooses wrongly.
 
