@@ -35,13 +35,13 @@ def mlp(
     return model
 
 
-def conv(norm: bool = False) -> keras.Model:
+def conv(norm: bool = False, momentum: float = 0.99) -> keras.Model:
     """A small convolutional network for 8 x 8 images."""
     model = keras.Sequential([keras.Input((64,)), layers.Reshape((8, 8, 1))])
     for filters in (16, 32):
         model.add(layers.Conv2D(filters, 3, padding="same", use_bias=not norm))
         if norm:
-            model.add(layers.BatchNormalization())
+            model.add(layers.BatchNormalization(momentum=momentum))
         model.add(layers.Activation("relu"))
     model.add(layers.GlobalMaxPooling2D())
     model.add(layers.Dense(10, "softmax"))

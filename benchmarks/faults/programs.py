@@ -80,6 +80,7 @@ PROGRAMS: dict[str, Program] = {
     ),
     "digits, convolutional": healthy(digits, conv, epochs=20),
     "digits, convolutional, BatchNorm": healthy(digits, lambda: conv(norm=True)),
+    "digits, BatchNorm, few epochs": healthy(digits, lambda: conv(norm=True, momentum=0.8), epochs=6),
     "digits, residual from zero": healthy(digits, residual),
     "digits, LSTM": healthy(digits, recurrent, epochs=25),
     "digits, attention": healthy(digits, attention, epochs=25),
@@ -323,6 +324,14 @@ PROGRAMS: dict[str, Program] = {
         compiled(logarithm, lambda: adam(1e-2)),
         "nonfinite",
         "unsafe_numerics unnormalized_input",
+    ),
+    "averages behind": faulty(
+        with_inputs(digits, lambda x: 0.1 * x),
+        lambda: conv(norm=True),
+        compiled(),
+        "moving_average_lag",
+        "slow_moving_average",
+        epochs=5,
     ),
     "clipped too tightly": faulty(
         digits, mlp, compiled(optimizer=lambda: sgd(0.05, global_clipnorm=1e-4)), STUCK, "clipping_too_tight"

@@ -8,7 +8,7 @@ from typing import Any
 from data import cancer, digits, regression
 from keras import layers
 from kinds import Program
-from networks import BINARY, SQUARED, adam, compiled, mlp, one, recurrent, sgd
+from networks import BINARY, SQUARED, adam, compiled, conv, mlp, one, recurrent, sgd
 from programs import PROGRAMS, SMALL_SGD
 
 # Ten layers that pass gradients on do not bear the programs' own rate.
@@ -51,6 +51,7 @@ SOUND: dict[str, dict[str, Any]] = {
     "frozen": {"model": lambda: mlp(hidden=(2, 2), activation="tanh")},
     "missing values": {"data": digits},
     "logarithm of zero": {"data": cancer, "compile": compiled(BINARY, lambda: adam(1e-2))},
+    "averages behind": {"model": lambda: conv(norm=True, momentum=0.8)},
     "clipped too tightly": {"compile": SMALL_SGD},
     "schedule too short": {"compile": SMALL_SGD},
     "too few epochs": {"fit": {"epochs": 100}},

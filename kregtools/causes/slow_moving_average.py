@@ -33,9 +33,8 @@ class SlowMovingAverage(CauseRule):
     an average is still what it was before training, a mean of 0 and a variance of 1. Keras' default of 0.99 takes 500
     steps to forget 99 % of that. Where there were as many steps, the weights change faster than it follows.
 
-    What to do: take the statistics anew before each validation, which changes nothing in training; or a lower momentum,
-    at which an average forgets its start within an epoch; where the weights change too fast, a learning rate that
-    decays.
+    What to do: a lower momentum, at which an average forgets its start within an epoch; or statistics taken anew before
+    each validation, which changes nothing in training; where the weights change too fast, a learning rate that decays.
 
     Reference: Ioffe & Szegedy, 2015, for the averages; Wu & Johnson, 2021, "Rethinking 'Batch' in BatchNorm", for
     statistics taken anew.
@@ -63,11 +62,11 @@ class SlowMovingAverage(CauseRule):
             0.9,
             f"A momentum of {momentum:.3g} remembers {1 / (1 - momentum):.0f} steps: {why}.",
             Remedy(
-                "Take the statistics anew before each validation, which leaves training as it is; or give "
-                f"{joined(list(symptoms['moving_average_lag'].layers))} a momentum of {lower:g}, which forgets its "
-                "start within an epoch. The validation loss should then follow the training loss.",
-                "model.fit(..., callbacks=[kregtools.callbacks.RecalibrateBatchNorm(x_train), ...])\n"
-                f"# or: x = keras.layers.BatchNormalization(momentum={lower:g})(x)",
+                f"Give {joined(list(symptoms['moving_average_lag'].layers))} a momentum of {lower:g}, which forgets "
+                "its start within an epoch; or leave the model as it is, and take the statistics anew before each "
+                "validation. The validation loss should then follow the training loss.",
+                f"x = keras.layers.BatchNormalization(momentum={lower:g})(x)\n"
+                "# or: model.fit(..., callbacks=[kregtools.callbacks.RecalibrateBatchNorm(x_train), ...])",
             ),
         )
 

@@ -7,11 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
-from kregtools.symptoms.settling import FACTOR, SHIFT, lag_at_the_end, lags, settled, steps_to_settle
+from kregtools.symptoms.settling import FACTOR, SHIFT, WORSE, lag_at_the_end, lags, settled, steps_to_settle
 from kregtools.symptoms.symptom import Shown, Symptom, SymptomRule
 
-# What training against validation may differ by where nothing is amiss: the ratio of `train_val_mismatch`.
-WORSE = 1.5
 NORM = {"name": "norm", "class": "BatchNormalization", "momentum": 0.99}
 STEPS = 10
 

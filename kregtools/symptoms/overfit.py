@@ -12,7 +12,7 @@ from kregtools.symptoms.comparison import accuracy, beats_majority, mismatch, sh
 from kregtools.symptoms.curves import jumps, penalty_unseen, tail, trend, validation_data_loss, will_reach
 from kregtools.symptoms.evidence import LEAST_EPOCHS, data_loss, require_epochs, validation_loss
 from kregtools.symptoms.negative_loss import impossible, never_negative
-from kregtools.symptoms.settling import require_settled, settled
+from kregtools.symptoms.settling import WORSE, require_settled, settled
 from kregtools.symptoms.symptom import Symptom, SymptomRule
 from kregtools.symptoms.yardstick import yardstick
 
@@ -66,7 +66,8 @@ class Overfit(SymptomRule):
     loss: what comes after it was learned by heart.
 
     Epochs at whose end the moving averages of a batch normalization were far from what its batches had do not count:
-    their validation loss tells of these. Where fewer than three are left, nothing is said.
+    their validation loss tells of these. Where fewer than three are left, or fewer than half and a validation loss that is
+    more than 1.5 times the training loss and no longer falls, what is not found is not denied either.
 
     Without a rise, and so without an onset: the training loss falls below half of what the best constant prediction
     costs, the validation loss has never been below that cost, nor will it be in as many epochs again, and the
@@ -173,11 +174,15 @@ class Overfit(SymptomRule):
         require_epochs(record)
         if impossible(record):
             return None
-        if (known & np.isfinite(validation)).sum() >= LEAST_EPOCHS:
-            return self._judged(record, np.where(known, validation, np.nan))
-        found = self._judged(record, validation)
-        if found:
-            require_settled(record, LEAST_EPOCHS)
+        if (known & np.isfinite(validation)).sum() < LEAST_EPOCHS:
+            found = self._judged(record, validation)
+            if found:
+                require_settled(record, LEAST_EPOCHS)
+            return found
+        judged = np.where(known, validation, np.nan)
+        found = self._judged(record, judged)
+        if not found and validation[-1] > max(np.nanmin(judged), WORSE * record.log("loss")[-1]):
+            require_settled(record, math.ceil(len(known) / 2))
         return found
 
     def _judged(self, record: Record, validation: np.ndarray) -> Symptom | None:

@@ -13,6 +13,8 @@ from kregtools.symptoms.symptom import CannotCheckError
 # A moving average has forgotten 99 % of its start after so many of its time constants.
 SETTLED = 5.0
 LEAST_SETTLED = 2
+# Training and validation differ by so much where nothing is amiss: the ratio of `train_val_mismatch`.
+WORSE = 1.5
 # Of the variance, and of the mean in standard deviations.
 FACTOR = 1.5
 SHIFT = 0.5
@@ -33,9 +35,14 @@ def settled(record: Record) -> np.ndarray:
 
 def require_settled(record: Record, least: int = LEAST_SETTLED) -> None:
     """Refuses a record whose validation losses tell of moving averages, not of what was learned."""
-    if settled(record).sum() < least:
-        behind = lag_at_the_end(record)
-        told = f"are off by {behind.told}" if behind else f"take {steps_to_settle(record):,.0f} steps to settle"
+    near = settled(record)
+    if near.sum() < least:
+        behind, measured = lag_at_the_end(record), bool(lags(record)[0])
+        told = f"take {steps_to_settle(record):,.0f} steps to settle"
+        if measured:
+            told = f"were too far behind in {np.count_nonzero(~near)} of {len(near)} epochs"
+        if behind:
+            told = f"are off by {behind.told}"
         raise CannotCheckError(
             f"the moving averages of {behind.layer if behind else 'a batch normalization'}, by which validation data "
             f"are judged, {told}: train longer, or add `RecalibrateBatchNorm`"

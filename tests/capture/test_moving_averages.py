@@ -121,8 +121,8 @@ def test_a_run_that_is_too_short_for_its_averages_is_told():
         "A momentum of 0.99 remembers 100 steps: after 80 steps 45% of an average is still what it was before training."
     )
     assert cause.remedy.text == (
-        "Take the statistics anew before each validation, which leaves training as it is; or give norm a momentum of "
-        "0.68, which forgets its start within an epoch. The validation loss should then follow the training loss."
+        "Give norm a momentum of 0.68, which forgets its start within an epoch; or leave the model as it is, and take "
+        "the statistics anew before each validation. The validation loss should then follow the training loss."
     )
 
 

@@ -83,6 +83,21 @@ def test_averages_that_settle_hide_no_rise():
     assert seen("overfit", run([9.0, 4.0, *[1.1] * 4], [0.1, 0.2, *[0.5] * 4], FALLING)) is None
 
 
+@pytest.mark.parametrize("end, told", [(0.14, False), (0.16, True)])
+def test_of_a_run_that_was_mostly_behind_it_cannot_be_told_where_validation_is_far_worse(end, told):
+    record = run([9.0] * 4 + [1.1] * 3, [*[2.0] * 4, end, end - 0.01, end], [1.0, 0.6, 0.4, 0.3, 0.2, 0.1, 0.1])
+    if not told:
+        assert seen("overfit", record) is None
+    else:
+        assert refusal("overfit", record) == (
+            "the moving averages of a batch normalization, by which validation data are judged, were too far behind in "
+            "4 of 7 epochs: train longer, or add `RecalibrateBatchNorm`"
+        )
+    falling = [*[2.0] * 4, end + 0.02, end + 0.01, end]
+    assert seen("overfit", run([9.0] * 4 + [1.1] * 3, falling, [1.0, *FALLING])) is None
+    assert seen("overfit", run([9.0] * 3 + [1.1] * 3, [*[2.0] * 3, end, end - 0.01, end], FALLING)) is None
+
+
 # ---- moving_average_lag
 
 
