@@ -126,7 +126,7 @@ def main() -> None:
             worst += list(factors.max(axis=1))
             harm += list(logged / recalibrated.losses)
             errors += list(np.abs(np.log(factors) - np.log(recalibrated.factors)).ravel())
-            found = ", ".join(symptom.name for symptom in diagnosis.symptoms) or "-"
+            found = ", ".join((diagnosis.verdict, *(symptom.name for symptom in diagnosis.symptoms)))
             last, lowest = recalibrated.losses[-1], int(np.argmin(recalibrated.losses)) + 1
             row = (name, seed, f"{logged[-1]:.2f}", f"{last:.2f}", f"{lowest} of {len(logged)}", found)
             print(f"| {' | '.join(map(str, row))} |", flush=True)

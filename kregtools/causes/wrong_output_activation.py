@@ -34,19 +34,9 @@ STANDARDIZE = "Standardize the targets, too: they are far from 0, where such an 
 SHARES = {
     ("", "output", name): [value] * 2 for name, value in {"min": 0, "max": 0.9, "sum_mean": 1, "sum_std": 0}.items()
 }
-NO_PROBABILITY = (
-    "linear",
-    "relu",
-    "relu6",
-    "tanh",
-    "softsign",
-    "elu",
-    "selu",
-    "leaky_relu",
-    "gelu",
-    "silu",
-    "softplus",
-)
+# What lets an output be negative.
+SIGNED = ("linear", "tanh", "softsign", "elu", "selu", "leaky_relu", "gelu", "silu")
+NO_PROBABILITY = (*SIGNED, "relu", "relu6", "softplus")
 
 
 def _facts(loss: str, activation: str | None, units: int, **settings: Any) -> dict[str, Any]:
@@ -67,12 +57,13 @@ class WrongOutputActivation(CauseRule):
     (`from_logits=True`) neither; whether outputs are probabilities is seen from their sums, too, whatever layer made
     them so. On TensorFlow Keras takes the logits from before the activation of the last layer, so that there the second
     fault is one for other backends only. A softmax or a sigmoid that is a layer by itself needs logits of any size
-    before it, not what another activation has limited. Softmax cannot give several labels a row. A regression's
-    targets, and the -1 and 1 of a hinge loss, have to be within reach of the activation: reported where they lie beyond
-    it by more than half of their std.
+    before it, not what another activation has limited. The logarithm in `poisson` takes no negative output. Softmax
+    cannot give several labels a row. A regression's targets, and the -1 and 1 of a hinge loss, have to be within reach
+    of the activation: reported where they lie beyond it by more than half of their std.
 
-    What to do: sigmoid for two classes and for several labels a row, softmax for one of several classes, none for
-    numbers. Or no activation and `from_logits=True`, which is the same and safer with half precision.
+    What to do: sigmoid for two classes and for several labels a row, softmax for one of several classes, softplus for
+    the rate of a Poisson distribution, none for other numbers. Or no activation and `from_logits=True`, which is the
+    same and safer with half precision.
 
     Threshold: half a std is judgement; targets that reach beyond by less lose little.
     """
@@ -91,6 +82,7 @@ class WrongOutputActivation(CauseRule):
         ),
         example(series=_targets(0.0, 1.0, -3.0, 3.0), facts=_facts("mean_squared_error", "sigmoid", 1)),
         example(series=_targets(20.0, 5.0, 5.0, 50.0), facts=_facts("mean_squared_error", "tanh", 1)),
+        example(series=_targets(2.0, 1.5, 0.0, 9.0), facts=_facts("poisson", "linear", 1)),
     )
     HEALTHY: ClassVar = (
         example(series=BROKEN, facts=_facts("sparse_categorical_crossentropy", "linear", 10, from_logits=True)),
@@ -98,6 +90,7 @@ class WrongOutputActivation(CauseRule):
         example(series=BROKEN, facts=_facts("binary_crossentropy", "sigmoid", 14)),
         example(series=BROKEN, facts=_facts("binary_crossentropy", None, 1)),
         example(series=_targets(0.3, 0.3, 0.0, 1.0), facts=_facts("mean_squared_error", "sigmoid", 784)),
+        example(series=_targets(2.0, 1.5, 0.0, 9.0), facts=_facts("poisson", "softplus", 1)),
         example(series=_targets(20.0, 5.0, 5.0, 50.0), facts=_facts("mean_absolute_error", "relu", 1)),
         example(series=_targets(0.0, 1.0, -3.0, 3.0), facts=_facts("mean_squared_error", "linear", 1)),
         example(series={**SHARES, **BROKEN}, facts=_facts("categorical_crossentropy", "relu", 10)),
@@ -140,6 +133,11 @@ def _fault(record: Record, head: Head) -> tuple[float, str] | None:
         return 0.9, f"{twice}."
     if entropy and not head.from_logits and activation in NO_PROBABILITY and not are_probabilities(record, head.output):
         return 0.95, f"{loss} takes probabilities, and the last activation is {activation}."
+    if loss == "poisson" and activation in SIGNED:
+        return (
+            0.9,
+            f"poisson takes the logarithm of the output, and the last activation, {activation}, lets it be negative.",
+        )
     if loss in BINARY and activation == "softmax" and head.kind == "multi_label":
         return 0.85, "Rows have several labels or none, and the outputs of a softmax sum to 1."
     if loss in (*CATEGORICAL, *SPARSE) and activation == "sigmoid" and (head.units or 0) > 1:
@@ -175,6 +173,8 @@ def _out_of_reach(head: Head) -> tuple[float, str] | None:
 
 def _fitting(head: Head) -> tuple[int, str, str]:
     units = head.units or 1
+    if head.loss == "poisson":
+        return units, "softplus", head.loss
     if head.kind != "unknown":
         return fitting(head)
     return units, "sigmoid" if head.loss in BINARY else "softmax" if units > 1 else "linear", head.loss

@@ -66,8 +66,8 @@ class Overfit(SymptomRule):
     loss: what comes after it was learned by heart.
 
     Epochs at whose end the moving averages of a batch normalization were far from what its batches had do not count:
-    their validation loss tells of these. Where fewer than three are left, or fewer than half and a validation loss that is
-    more than 1.5 times the training loss and no longer falls, what is not found is not denied either.
+    their validation loss tells of these. Where fewer than three are left, or fewer than half and a validation loss that
+    is more than 1.5 times the training loss and no longer falls, what is not found is not denied either.
 
     Without a rise, and so without an onset: the training loss falls below half of what the best constant prediction
     costs, the validation loss has never been below that cost, nor will it be in as many epochs again, and the

@@ -387,3 +387,22 @@ def test_a_recurrence_drawn_too_large_is_given_what_keras_gives_it():
         "recurrence, and tanh. The output then has the same std after every time step."
     )
     assert found.remedy.code == ('x = keras.layers.GRU(25, activation="tanh", recurrent_initializer="orthogonal")(x)')
+
+
+# ---- wrong_output_activation
+
+
+def test_the_output_of_a_poisson_loss_is_made_positive():
+    output = {"tensor": "output", "target": "target", "shape": [None, 1], "activation": "linear"}
+    facts = {"losses": [{"name": "poisson", "target": "target"}], "outputs": [output]}
+    found = cause(
+        "wrong_output_activation", example(series=tensor(mean=3.0, std=2.0, min=0.0, max=9.0), facts=facts), "nonfinite"
+    )
+    assert found.reason == (
+        "poisson takes the logarithm of the output, and the last activation, linear, lets it be negative."
+    )
+    assert found.remedy.text == (
+        "Use the activation softplus on 1 output unit, with poisson. The loss should then start near that of the best "
+        "constant prediction, and fall."
+    )
+    assert found.remedy.code.startswith('outputs = keras.layers.Dense(1, activation="softplus")(x)')
