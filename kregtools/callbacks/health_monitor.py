@@ -37,7 +37,8 @@ class HealthMonitor(FitDiagnosis):
     at all values, counts those that are not finite, and adds the norms of each variable and of its update, the gradient
     of the activation, the share of zeros in gradients, the shares in each decade of magnitude, and what went in and
     came out: inputs, targets, outputs. From epoch 200 on, the last four of these are kept of the epochs after which the
-    fit is judged. Masked time steps are left out, and a loss scale is taken off.
+    fit is judged. Masked time steps are left out, and a loss scale is taken off. Between epochs it infers, of each
+    BatchNormalization, how far its moving averages are behind what the batches have.
 
     The sampled step is the training step with PyTorch and with TensorFlow's `run_eagerly`. With JAX the step is
     computed twice, and only the first time looked into: a sample costs about as much as a step. With TensorFlow's

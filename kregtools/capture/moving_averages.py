@@ -33,7 +33,7 @@ class MovingAverages:
         before, self._before = self._before, self._read()
         found: dict[Key, float] = {}
         for name, layer in self._norms():
-            if name not in before or not layer.trainable or not 0.0 < layer.momentum < 1.0 or steps < 1:
+            if name not in before or not _follows(layer) or steps < 1:
                 continue
             kept = layer.momentum**steps
             (mean, variance), (old_mean, old_variance) = self._before[name], before[name]
@@ -51,6 +51,11 @@ class MovingAverages:
 
     def _read(self) -> dict[str, Averages]:
         return {name: (_numbers(layer.moving_mean), _numbers(layer.moving_variance)) for name, layer in self._norms()}
+
+
+def _follows(layer: keras.layers.BatchNormalization) -> bool:
+    """Whether the layer normalizes by the batch in training, and its averages follow; with `renorm`, it uses both."""
+    return layer.trainable and not layer.renorm and 0.0 < layer.momentum < 1.0
 
 
 def _inferred(after: np.ndarray, before: np.ndarray, kept: float) -> np.ndarray:

@@ -68,10 +68,10 @@ class Lag:
 def lag_at_the_end(record: Record) -> Lag | None:
     """The layer that is furthest behind after the last epoch, if one is too far; none where it was not measured."""
     layers, factors, shifts = lags(record)
-    if not factors.size or recalibrated(record) or settled(record)[-1]:
+    if recalibrated(record) or not np.isfinite(factors[-1:]).any():
         return None
     times = np.maximum(np.log(factors[-1]) / np.log(FACTOR), shifts[-1] / SHIFT)
-    worst = int(np.nanargmax(times)) if np.isfinite(times).any() else 0
+    worst = int(np.nanargmax(times))
     return Lag(layers[worst], float(factors[-1, worst]), float(shifts[-1, worst])) if times[worst] > 1 else None
 
 

@@ -47,7 +47,7 @@ def test_they_come_near_with_the_steps():
     assert found[0] > 1.5 and found[-1] < 1.05 and all(np.diff(found[:5]) < 0)
 
 
-@pytest.mark.parametrize("settings", [{"trainable": False}, {"momentum": 0.0}, {"momentum": 1.0}])
+@pytest.mark.parametrize("settings", [{"trainable": False}, {"momentum": 0.0}, {"momentum": 1.0}, {"renorm": True}])
 def test_what_does_not_move_is_left_out(settings):
     made = model(**settings)
     averages = MovingAverages(made)

@@ -56,6 +56,13 @@ def test_five_time_constants_count_where_nothing_was_measured():
     assert settled(run([NAN] * 3, steps=251)).tolist() == [False, True, True]
 
 
+def test_averages_that_are_recalibrated_are_near_whatever_was_measured_before():
+    record = run([9.0] * 3, validation=[2.0, 3.0, 4.0])
+    assert shown("moving_average_lag", record)
+    record.add_sample(29, 2, {("norm", "moving_variance", "recalibrated"): 1.0})
+    assert settled(record).all() and seen("moving_average_lag", record) is None
+
+
 RISING = [0.9, 0.5, 0.6, 0.8, 1.1, 1.5]
 FALLING = [1.0, 0.6, 0.4, 0.3, 0.2, 0.1]
 
