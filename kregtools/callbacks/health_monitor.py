@@ -137,6 +137,8 @@ class HealthMonitor(FitDiagnosis):
         super()._begin_epoch(epoch)
         if self._capture is not None:
             self._first_step = self._last_step(epoch - 1) + 1
+            if self._averages is not None:
+                self._averages.begin()
             self._capture.begin_epoch(epoch, self._first_step, (self.params or {}).get("steps"))
 
     @guarded

@@ -12,6 +12,7 @@ from kregtools.causes.cause import Cause, CauseRule, Remedy
 from kregtools.causes.evidence import clipped, hidden_layers, joined, layer_code, layers, never_better, sizes
 from kregtools.record import Record, constant_loss, example
 from kregtools.symptoms import Symptom
+from kregtools.symptoms.comparison import trained_before
 from kregtools.symptoms.zero_kernels import ends_a_branch, started_at_zero
 
 SPREAD = 10.0
@@ -270,7 +271,7 @@ def _blown(record: Record) -> tuple[float, list[str], str] | None:
 
 def _drawn(record: Record) -> tuple[float, list[str], str] | None:
     """Whether the weights of the units of a kernel are too large for their number, inputs of whatever size aside."""
-    for layer in hidden_layers(record):
+    for layer in () if trained_before(record) else hidden_layers(record):
         columns = (layer.get("units") or 0) * GATES.get(str(layer.get("class")), 1)
         for name, tensor in (("kernel", "kernel"), ("recurrent", "recurrent_kernel")):
             kind = str((((layer.get("initializers") or {}).get(name)) or {}).get("class") or "")

@@ -11,6 +11,7 @@ import numpy as np
 from kregtools.diagnosis import Diagnosis
 from kregtools.record import Record
 from kregtools.record.journal import jsonable
+from kregtools.symptoms.evidence import sampled_steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +75,7 @@ def run_facts(record: Record) -> dict[str, str]:
         "loss": ", ".join(str(loss.get("name")) for loss in losses),
         "epochs": f"{len(record.logs)} of {asked}" if asked else str(len(record.logs)),
         "steps an epoch": str(fit.get("steps") or ""),
-        "sampled steps": str(len(record.samples)),
+        "sampled steps": str(sampled_steps(record)),
         "seed": "" if facts.get("seed") is None else str(facts["seed"]),
         "overhead": _overhead(facts.get("cost") or {}),
         "layers watched": _coverage(facts.get("watching") or {}),

@@ -74,6 +74,11 @@ def mismatch(record: Record) -> float | None:
     validation loss is. Moving averages of a batch normalization that have not settled by then make both differ, too;
     one epoch without a difference refutes that the sets differ.
     """
+    return difference(record) if settled(record)[:2].all() else None
+
+
+def difference(record: Record) -> float | None:
+    """The same, whether it is the sets that differ or the averages that have not settled."""
     training, validation = record.log("loss"), record.log("val_loss")
     if len(training) < 3 or not (training > 0).all() or not (validation > 0).all() or trained_before(record):
         return None
@@ -82,7 +87,7 @@ def mismatch(record: Record) -> float | None:
     ratio = validation / training
     agrees = _metric_agrees(record) or ((ratio[:2] >= FAR).all() and not weighted(record))
     far = (validation - training)[:2].min() >= MISMATCH_SHARE * (constant_loss(record) or 0.0)
-    told = (ratio >= MISMATCH).all() and agrees and far and settled(record)[:2].all()
+    told = (ratio >= MISMATCH).all() and agrees and far
     return float(ratio.min()) if told else None
 
 

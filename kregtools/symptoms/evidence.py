@@ -19,15 +19,21 @@ def require_samples(record: Record, least: int = 1) -> None:
     reason = record.facts.get("watching", {}).get("reason")
     if reason:
         raise CannotCheckError(f"the training steps were not looked into: {reason}")
-    # What was measured of BatchNormalization is a sample too, and says nothing of the step.
-    beside = np.isfinite(record.matrix("moving_variance", "recalibrated")[1]).any(axis=1)
-    sampled = len(record.samples) - int(beside.sum())
+    sampled = sampled_steps(record)
     if not sampled and not record.facts.get("watching", {}).get("taps"):
         raise CannotCheckError("the training steps were not looked into: use HealthMonitor in place of FitDiagnosis")
     if sampled < least:
         raise CannotCheckError(
             f"{sampled} training steps were sampled and {least} are needed: train longer, or lower `sample_every`"
         )
+
+
+def sampled_steps(record: Record) -> int:
+    """How many steps were sampled; what was measured of BatchNormalization beside them says nothing of a step."""
+    beside = np.zeros(len(record.samples), dtype=bool)
+    for statistic in ("recalibrated", "lag"):
+        beside |= np.isfinite(record.matrix("moving_variance", statistic)[1]).any(axis=1)
+    return len(record.samples) - int(beside.sum())
 
 
 def require_epochs(record: Record, least: int = LEAST_EPOCHS) -> None:

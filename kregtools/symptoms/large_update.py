@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from kregtools.symptoms.evidence import (
     require_details,
     require_samples,
 )
+from kregtools.symptoms.slow_convergence import LEAST_EPOCHS, LEVEL
 from kregtools.symptoms.symptom import CannotCheckError, Shown, Symptom, SymptomRule
 from kregtools.symptoms.yardstick import yardstick
 from kregtools.symptoms.zero_kernels import started_at_zero
@@ -25,8 +27,8 @@ RATIO = 0.1
 SCALE_FREE_RATIO = 1.0
 # A single step five times as large as is healthy replaces half of a kernel.
 REPLACING = 5.0
-LEVEL = 0.4
-LEAST_EPOCHS = 5
+# The norm of a unit's weights is about 1 where they keep the scale.
+FAINT = 0.1
 FIRST_STEPS = 10
 LEAST_SAMPLES = 3
 TINY = 32
@@ -46,12 +48,13 @@ def _facts(*layers: dict[str, Any]) -> dict[str, Any]:
 class LargeUpdate(SymptomRule):
     """Single steps change a kernel by more than a tenth and keep doing so, or one of them replaces half of it.
 
-    How it is detected: the norm of a step over that of the kernel is above 0.1 in at least half of the sampled
-    steps after the tenth, and in half of the last third of them. Or it is above 0.5 in any sampled step, and five
-    epochs or more have left the loss above 40 % of what the best constant prediction costs (below, it is mentioned).
-    Left out are kernels that started at zero, whose first steps are all there is of them, and those of layers with
-    fewer than 32 parameters. A kernel before a normalization has no scale: its norm grows with every step until the
-    ratio is small, and ten times as much is healthy.
+    How it is detected: the norm of a step over that of the kernel is above 0.1 in at least half of the sampled steps
+    after the tenth, and in half of the last third of them. Or it is above 0.5 in any sampled step, and five epochs or
+    more have left the loss above 40 % of what the best constant prediction costs (below, it is mentioned). Left out are
+    kernels that started at zero, whose first steps are all there is of them, and those of layers with fewer than 32
+    parameters; of a single step also those drawn at less than a tenth of what keeps the scale. A kernel before a
+    normalization has no scale: its norm grows with every step until the ratio is small, and ten times as much is
+    healthy.
 
     Why it matters: a kernel that is replaced every ten steps cannot keep what it learned, and one that is replaced at
     once is no longer what its initializer made it: the rest of the run trains a network nobody would start from.
@@ -102,8 +105,9 @@ class LargeUpdate(SymptomRule):
         judged = (record.steps >= FIRST_STEPS) & (intact(record) if (every > RATIO).any() else True)
         late = np.where(judged[:, None], every[:, chosen], np.nan)
         known = np.isfinite(late).any(axis=1)
-        replaced = self._replaced(record, [layers[index] for index in chosen], every[:, chosen], most)
+        names = [layers[index] for index in chosen]
         if np.count_nonzero(known) < LEAST_SAMPLES:
+            replaced = self._replaced(record, names, every[:, chosen], most)
             if replaced:
                 return replaced
             raise CannotCheckError(
@@ -112,7 +116,7 @@ class LargeUpdate(SymptomRule):
         above, tail = late[known] > most, np.count_nonzero(known) // 3
         large = (above.mean(axis=0) >= 0.5) & (above[-tail:].mean(axis=0) >= 0.5)
         if not large.any():
-            return replaced
+            return self._replaced(record, names, every[:, chosen], most)
         typical = np.where(large, np.median(np.nan_to_num(late[known]), axis=0), 0.0)
         worst = int(np.argmax(typical / most))
         return Symptom(
@@ -127,13 +131,16 @@ class LargeUpdate(SymptomRule):
 
     def _replaced(self, record: Record, layers: list[str], ratios: np.ndarray, most: np.ndarray) -> Symptom | None:
         """Kernels that a single step has replaced by half, in a network that has not got over it."""
-        judged, training = yardstick(record), data_loss(record)
-        times = np.where(intact(record)[:, None], np.nan_to_num(ratios), 0.0) / most
-        if not (times > REPLACING).any() or judged is None or len(training) < LEAST_EPOCHS:
+        drawn = np.array([not _faint(record, name) for name in layers])
+        times = np.where(intact(record)[:, None] & drawn, np.nan_to_num(ratios), 0.0) / most
+        judged = yardstick(record)
+        far = times > REPLACING
+        if not np.any(far) or judged is None or len(record.logs) < LEAST_EPOCHS:
             return None
-        best, level = lowest(training, validation_data_loss(record)), judged.at(LEVEL)
+        training = data_loss(record)
         if not np.isfinite(training).all():
             return None
+        best, level = lowest(training, validation_data_loss(record)), judged.at(LEVEL)
         sample, worst = np.unravel_index(np.argmax(times), times.shape)
         ratio = float(ratios[sample, worst])
         return Symptom(
@@ -142,8 +149,8 @@ class LargeUpdate(SymptomRule):
             f"A single step changed the kernel of {layers[worst]} by {ratio:.2g} times its norm; healthy is below "
             f"{most[worst]:g}. Little is left of what its initializer drew, and the loss got no lower than {best:.3g}, "
             f"{judged.told(best)}.",
-            tuple(layer for layer, replaced in zip(layers, (times > REPLACING).any(axis=0), strict=True) if replaced),
-            first_step(record, (times > REPLACING).any(axis=1)),
+            tuple(layer for layer, replaced in zip(layers, np.any(far, axis=0), strict=True) if replaced),
+            first_step(record, np.any(far, axis=1)),
             {"update_ratio": ratio, "threshold": float(most[worst] * REPLACING)},
         )
 
@@ -154,6 +161,12 @@ class LargeUpdate(SymptomRule):
         chosen = [index for index, name in enumerate(layers) if name not in exempt]
         scale_free = [_scale_free(facts.get(layers[index], {}), fed.get(layers[index], []), facts) for index in chosen]
         return chosen, np.where(scale_free, SCALE_FREE_RATIO, RATIO)
+
+
+def _faint(record: Record, name: str) -> bool:
+    """Whether a kernel was drawn so small, on purpose as a rule, that its first steps are most of it."""
+    units, norms = layer_facts(record).get(name, {}).get("units"), record.series(name, "kernel", "weight_norm")
+    return bool(units and len(norms) and norms[0] < FAINT * math.sqrt(units))
 
 
 def _tiny(layer: dict[str, Any]) -> bool:

@@ -7,7 +7,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kregtools.record import Record, example
-from kregtools.symptoms.settling import FACTOR, SHIFT, WORSE, lag_at_the_end, lags, settled, steps_to_settle
+from kregtools.symptoms.settling import (
+    FACTOR,
+    SHIFT,
+    WORSE,
+    lag_at_the_end,
+    lags,
+    last_known,
+    settled,
+    steps_to_settle,
+)
 from kregtools.symptoms.symptom import Shown, Symptom, SymptomRule
 
 NORM = {"name": "norm", "class": "BatchNormalization", "momentum": 0.99}
@@ -38,8 +47,9 @@ class MovingAverageLag(SymptomRule):
     of n batches. With a momentum of m, v1 = mⁿ v0 + (1 - mⁿ) b, which gives the statistics b that the batches had. The
     median over the channels is off by a factor of more than 1.5 in the variance, or by more than half a standard
     deviation in the mean, at the end of the last epoch. It is an alarm where the validation loss is more than 1.5 times
-    the training loss, else it is mentioned; nothing is said where the averages will have forgotten their start within
-    the epochs that `fit` was asked for, or `RecalibrateBatchNorm` stands in for them.
+    the training loss, else it is mentioned; nothing is said while the averages will have forgotten their start within
+    the epochs that `fit` was asked for, nor where `RecalibrateBatchNorm` stands in for them. Epochs that are far longer
+    than the 1 / (1 - m) steps that an average remembers show no lag.
 
     Why it matters: in training the layer normalizes by the batch, and the loss falls. In validation, and for whoever
     uses the model, every such layer scales wrongly, one upon the other: a validation accuracy of chance says nothing
@@ -71,7 +81,7 @@ class MovingAverageLag(SymptomRule):
             return None
         layers, factors, shifts = lags(record)
         far = (factors[-1] > FACTOR) | (shifts[-1] > SHIFT)
-        training, validation = record.log("loss")[-1], record.log("val_loss")[-1]
+        training, validation = record.log("loss")[-1], last_known(record.log("val_loss"))
         worse = 0 < WORSE * training < validation
         harm = f" The validation loss is {validation:.3g}, the training loss {training:.3g}." if worse else ""
         return Symptom(
@@ -86,6 +96,8 @@ class MovingAverageLag(SymptomRule):
 
     def _will_settle(self, record: Record) -> bool:
         """Whether the averages have not forgotten their start yet, and the fit goes on until they have."""
-        fit, need = record.facts.get("fit") or {}, steps_to_settle(record)
-        planned = (fit.get("epochs") or 0) * (fit.get("steps") or 0)
-        return bool(record.logs[-1]["step"] < need <= planned and len(record.logs) < (fit.get("epochs") or 0))
+        ends, need = record.log("step"), steps_to_settle(record)
+        if "cost" in record.facts or len(ends) < 2 or ends[-1] >= need:  # the cost is known when a fit has ended
+            return False
+        to_come = ((record.facts.get("fit") or {}).get("epochs") or 0) - 1 - record.epochs[-1]
+        return bool(ends[-1] + to_come * (ends[-1] - ends[-2]) >= need)

@@ -12,7 +12,7 @@ from kregtools.symptoms.comparison import accuracy, beats_majority, mismatch, sh
 from kregtools.symptoms.curves import jumps, penalty_unseen, tail, trend, validation_data_loss, will_reach
 from kregtools.symptoms.evidence import LEAST_EPOCHS, data_loss, require_epochs, validation_loss
 from kregtools.symptoms.negative_loss import impossible, never_negative
-from kregtools.symptoms.settling import WORSE, require_settled, settled
+from kregtools.symptoms.settling import WORSE, last_known, require_settled, settled
 from kregtools.symptoms.symptom import Symptom, SymptomRule
 from kregtools.symptoms.yardstick import yardstick
 
@@ -181,8 +181,9 @@ class Overfit(SymptomRule):
             return found
         judged = np.where(known, validation, np.nan)
         found = self._judged(record, judged)
-        if not found and validation[-1] > max(np.nanmin(judged), WORSE * record.log("loss")[-1]):
-            require_settled(record, math.ceil(len(known) / 2))
+        last, trained = last_known(validation), record.log("loss")[-1]
+        if not found and last > np.nanmin(judged) and last > WORSE * trained > 0:
+            require_settled(record, math.ceil(np.isfinite(validation).sum() / 2))
         return found
 
     def _judged(self, record: Record, validation: np.ndarray) -> Symptom | None:

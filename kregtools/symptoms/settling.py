@@ -35,7 +35,7 @@ def settled(record: Record) -> np.ndarray:
 
 def require_settled(record: Record, least: int = LEAST_SETTLED) -> None:
     """Refuses a record whose validation losses tell of moving averages, not of what was learned."""
-    near = settled(record)
+    near = settled(record)[np.isfinite(record.log("val_loss"))]
     if near.sum() < least:
         behind, measured = lag_at_the_end(record), bool(lags(record)[0])
         told = f"take {steps_to_settle(record):,.0f} steps to settle"
@@ -87,9 +87,16 @@ def steps_to_settle(record: Record) -> float:
     return SETTLED / max(1e-6, 1.0 - max(momenta))
 
 
+@derived
 def recalibrated(record: Record) -> bool:
     """Whether statistics taken again stand in for the averages."""
     return bool((record.matrix("moving_variance", "recalibrated")[1] == 1.0).any())
+
+
+def last_known(values: np.ndarray) -> float:
+    """The last finite value, NaN if there is none: not every epoch is validated."""
+    finite = values[np.isfinite(values)]
+    return float(finite[-1]) if len(finite) else float("nan")
 
 
 @derived

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from kregtools.record import Record, example
-from kregtools.symptoms.comparison import MISMATCH, comparable, mismatch, trained_before
+from kregtools.symptoms.comparison import MISMATCH, comparable, difference, mismatch, trained_before
 from kregtools.symptoms.evidence import require_epochs, validation_loss
 from kregtools.symptoms.symptom import CannotCheckError, Symptom, SymptomRule
 
@@ -88,6 +88,11 @@ class TrainValMismatch(SymptomRule):
         ratio = mismatch(record)
         if ratio is None and trained_before(record) and (record.log("val_loss") >= MISMATCH * record.log("loss")).all():
             raise CannotCheckError("the network had been trained before this fit, perhaps on the same rows")
+        if ratio is None and difference(record) is not None:
+            raise CannotCheckError(
+                "validation is worse in every epoch, and in the first ones the moving averages of a batch "
+                "normalization had not settled, which may be why: add `RecalibrateBatchNorm`"
+            )
         if ratio is None:
             return None
         training, validation = record.log("loss")[0], record.log("val_loss")[0]

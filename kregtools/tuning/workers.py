@@ -94,7 +94,8 @@ class Pool:
                 continue
             run = self._futures.pop(ended)
             if run.losses < MOST_DEATHS and (ended.cancelled() or (self._own and _is_killed(ended))):
-                self._scatter()
+                if ended.cancelled() or any(part.status != "finished" for part in self._data):
+                    self._scatter()
                 self._start(replace(run, losses=run.losses + 1))
             else:
                 return run.trial_id, _outcome(ended, run.directory)

@@ -29,6 +29,7 @@ def fit(made, epochs=1, **options):
 def test_it_is_how_far_they_are_from_what_the_batches_had(momentum):
     made = model(momentum)
     averages = MovingAverages(made)
+    averages.begin()
     fit(made)
     lag, norm = averages.lag(8), made.layers[0]
     mean, variance = (np.asarray(keras.ops.convert_to_numpy(each)) for each in (norm.moving_mean, norm.moving_variance))
@@ -42,6 +43,7 @@ def test_they_come_near_with_the_steps():
     made = model(0.9)
     averages, found = MovingAverages(made), []
     for _ in range(10):
+        averages.begin()
         fit(made)
         found.append(averages.lag(8)["norm", "moving_variance", "lag"])
     assert found[0] > 1.5 and found[-1] < 1.05 and all(np.diff(found[:5]) < 0)
@@ -51,6 +53,7 @@ def test_they_come_near_with_the_steps():
 def test_what_does_not_move_is_left_out(settings):
     made = model(**settings)
     averages = MovingAverages(made)
+    averages.begin()
     fit(made)
     assert averages.lag(8) == {}
 
@@ -58,12 +61,37 @@ def test_what_does_not_move_is_left_out(settings):
 def test_channels_that_say_nothing_do_not_count():
     made = model()
     averages = MovingAverages(made)
+    averages.begin()
     variance = keras.ops.convert_to_numpy(made.layers[0].moving_variance).copy()
     variance[:3] = [0.0, np.nan, 1e-3]  # dead, broken, and below what so few steps can have left of 1
     made.layers[0].moving_variance.assign(variance)
     assert averages.lag(8)["norm", "moving_variance", "lag"] == pytest.approx(1.0)
     made.layers[0].moving_variance.assign([np.nan] * 4)
     assert averages.lag(8) == {}
+
+
+def test_constant_channels_say_nothing_however_many_they_are():
+    """Their averages decay to 0, and what the rounding leaves of that is no variance."""
+    made = model(0.99)
+    averages, rows = MovingAverages(made), X * np.array([1, 0, 0, 0], dtype="float32")
+    for _ in range(40):
+        averages.begin()
+        made.fit(rows, Y, batch_size=8, verbose=0)
+    assert averages.lag(32)["norm", "moving_variance", "lag"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_weights_that_are_loaded_before_the_first_epoch_are_what_it_starts_from():
+    """As `BackupAndRestore` does, after the monitor if it comes later in the list."""
+    trained = model(0.99)
+    fit(trained, epochs=80)
+
+    class Load(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.model.set_weights(trained.get_weights())
+
+    monitor = HealthMonitor(verbose=0)
+    fit(model(0.99), callbacks=[monitor, Load()])
+    assert monitor.record.series("norm", "moving_variance", "lag")[-1] < 1.2
 
 
 def test_a_layer_that_is_built_by_the_first_step_is_measured_from_the_second_epoch_on_at_the_latest():
@@ -92,10 +120,10 @@ def test_a_long_fit_is_measured_at_its_milestones():
 
 
 def sharp(momentum):
-    """Inputs of a thousandth: what the first normalization has of them is far from a variance of 1."""
+    """Small inputs: what the normalization has of them is far from a variance of 1."""
     keras.utils.set_random_seed(0)
     made = keras.Sequential([
-        *(keras.Input((4,)), layers.Rescaling(1e-3), layers.Dense(32)),
+        *(keras.Input((4,)), layers.Rescaling(3e-2), layers.Dense(32)),
         *(layers.BatchNormalization(momentum=momentum, name="norm"), layers.ReLU(), layers.Dense(1, "sigmoid")),
     ])  # fmt: skip
     made.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", metrics=["accuracy"])

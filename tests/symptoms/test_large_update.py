@@ -177,8 +177,8 @@ def test_what_is_needed():
 ENDS_HIGH, ENDS_LOW = [0.69, 0.5, 0.4, 0.4, 0.4], [0.69, 0.2, 0.1, 0.1, 0.1]
 
 
-def once(ratio: float, losses=ENDS_HIGH, layers=(RELU,), logs=None, **facts):
-    series = {("dense", "kernel", "update_ratio"): [0.01, ratio, *[0.01] * 12]}
+def once(ratio: float, losses=ENDS_HIGH, layers=(RELU,), logs=None, extra=None, **facts):
+    series = {("dense", "kernel", "update_ratio"): [0.01, ratio, *[0.01] * 12], **(extra or {})}
     return example(
         logs={"loss": losses, **(logs or {})},
         series=series,
@@ -200,6 +200,18 @@ def test_what_is_said_of_a_single_step():
 @pytest.mark.parametrize("ratio, found", [(0.49, False), (0.51, True)])
 def test_a_single_step_counts_where_it_replaces_half_a_kernel(ratio, found):
     assert bool(seen("large_update", once(ratio))) == found
+
+
+@pytest.mark.parametrize("norm, found", [(0.79, False), (0.81, True)])
+def test_a_kernel_that_was_drawn_faint_may_be_replaced(norm, found):
+    """Of 64 units, whose weights have a norm of a tenth each at 0.8."""
+    record = once(0.9, layers=({**RELU, "units": 64},), extra={("dense", "kernel", "weight_norm"): [norm] * 14})
+    assert bool(seen("large_update", record)) == found
+
+
+def test_steps_that_are_large_time_and_again_need_no_loss():
+    series = {**ratios(*[0.9] * 6), ("", "loss", "penalty"): [0.1] * 16, ("", "loss", "value"): [0.0] * 16}
+    assert shown("large_update", example(logs={"loss": [0.0] * 6}, series=series, facts={"layers": [RELU]}))
 
 
 @pytest.mark.parametrize("ratio, found", [(4.9, False), (5.1, True)])

@@ -83,6 +83,13 @@ def test_a_rise_is_overfitting_once_they_are_not():
     assert shown("overfit", run([9.0, 9.0, *[1.1] * 4], RISING, FALLING)).evidence["onset_epoch"] == 3
 
 
+def test_epochs_without_validation_do_not_count():
+    """Validated are epochs 1, 6 and 11 of 12, the first two of them with averages far behind."""
+    validation = [value if epoch % 5 == 0 else NAN for epoch, value in enumerate([0.5] * 5 + [0.6] * 5 + [1.5] * 2)]
+    record = run([9.0] * 8 + [1.1] * 4, validation, [1.2 * 0.8**epoch for epoch in range(12)])
+    assert "were too far behind in 2 of 3 epochs" in refusal("overfit", record)
+
+
 def test_averages_that_settle_hide_no_rise():
     """The validation loss falls as the averages settle; after that it rises, and never to where it was."""
     validation = [9.0, 5.0, 0.5, 0.6, 0.7, 0.8]
@@ -134,6 +141,16 @@ def test_it_waits_for_averages_that_will_settle_within_the_fit(planned, found):
     assert bool(seen("moving_average_lag", run([9.0] * 2, planned=planned))) == found
 
 
+def test_it_does_not_wait_where_the_fit_has_ended():
+    record = run([9.0] * 2, planned=60)
+    record.add_facts({"cost": {"training": 1.0}})
+    assert shown("moving_average_lag", record)
+
+
+def test_the_last_validation_counts_where_not_every_epoch_has_one():
+    assert shown("moving_average_lag", run([9.0] * 3, validation=[2.0, 5.0, NAN])).severity == "warning"
+
+
 def test_it_does_not_wait_for_what_should_have_settled():
     assert shown("moving_average_lag", run([9.0] * 2, steps=300, planned=50))
 
@@ -153,4 +170,10 @@ def test_the_layer_that_is_furthest_behind_is_named():
 
 @pytest.mark.parametrize("factors, found", [((1.4, 1.4, 1.4), True), ((1.4, 1.6, 1.4), False), ((1.4, 1.4, 1.6), True)])
 def test_sets_differ_where_averages_were_near_in_the_first_epochs(factors, found):
-    assert bool(mismatch(run(factors, validation=[1.5] * 3, training=[0.5] * 3))) == found
+    record = run(factors, validation=[1.5] * 3, training=[0.5] * 3)
+    assert bool(mismatch(record)) == found
+    if not found:
+        assert refusal("train_val_mismatch", record) == (
+            "validation is worse in every epoch, and in the first ones the moving averages of a batch normalization "
+            "had not settled, which may be why: add `RecalibrateBatchNorm`"
+        )
