@@ -88,7 +88,7 @@ class MovingAverageLag(SymptomRule):
             self.name,
             "warning" if worse else "info",
             f"The moving averages of {behind.layer}, by which inference normalizes, are off by {behind.told}; healthy "
-            f"is up to {FACTOR:g} and {SHIFT:g}.{harm}",
+            f"is up to a factor of {FACTOR:g}, and {SHIFT:g} standard deviations in the mean.{harm}",
             tuple(name for name, shown in zip(layers, far, strict=True) if shown),
             int(record.logs[int(np.argmin(settled(record)))]["step"]),
             {"variance_factor": behind.factor, "mean_shift": behind.shift, "threshold": FACTOR},

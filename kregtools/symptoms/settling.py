@@ -61,8 +61,8 @@ class Lag:
     def told(self) -> str:
         """What is too much of the two, in words."""
         if self.factor > FACTOR:
-            return f"a factor of {self.factor:.2g} in the variance"
-        return f"{self.shift:.2g} standard deviations in the mean"
+            return f"a factor of {self.factor:.3g} in the variance"
+        return f"{self.shift:.3g} standard deviations in the mean"
 
 
 def lag_at_the_end(record: Record) -> Lag | None:

@@ -120,7 +120,8 @@ def test_what_is_said_of_averages_that_are_behind():
     assert symptom.severity == "warning"
     assert symptom.message == (
         "The moving averages of norm, by which inference normalizes, are off by a factor of 16 in the variance; "
-        "healthy is up to 1.5 and 0.5. The validation loss is 5, the training loss 1.12."
+        "healthy is up to a factor of 1.5, and 0.5 standard deviations in the mean. The validation loss is 5, the "
+        "training loss 1.12."
     )
     assert symptom.layers == ("norm",) and symptom.first_step == 9
     assert symptom.evidence == pytest.approx({"variance_factor": 16.0, "mean_shift": 0.1, "threshold": 1.5})
