@@ -5,6 +5,7 @@ It prints a line after each epoch whose record is on disk.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 
@@ -26,6 +27,7 @@ class Told(keras.callbacks.Callback):
 
 
 def main(directory: str, epochs: int) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell ignores it
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 8)).astype("float32")
     keras.utils.set_random_seed(0)
